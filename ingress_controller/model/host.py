@@ -1,0 +1,43 @@
+"""A host: everything that is served under one name.
+
+In: the routes that Ingresses claim for it. Out: the unit of change; Envoy gets one resource for each.
+"""
+
+from dataclasses import dataclass
+
+from ingress_controller.model.certificate import Certificate
+from ingress_controller.model.route import Route
+
+CATCH_ALL = "*"
+"""The name of the host that serves what no other host claims."""
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """What is served under a name.
+
+    Attributes:
+        name: lower case; ``*.example.com`` for a wildcard, ``*`` for every name that no other host claims.
+        routes: in serving order.
+        certificate: what it shows; ``None`` for the self-signed bootstrap certificate.
+    """
+
+    name: str
+    routes: tuple[Route, ...]
+    certificate: Certificate | None
+
+
+def is_wildcard(name: str) -> bool:
+    """Whether a host's name stands for more than one name."""
+    return name.startswith("*")
+
+
+def covering(name: str) -> tuple[str, ...]:
+    """The wildcard names that would answer for a host if it had no entry of its own, nearest first.
+
+    A wildcard stands for one label: ``a.example.com`` is covered by ``*.example.com`` and by ``*``.
+    """
+    if name == CATCH_ALL:
+        return ()
+    _, dot, rest = name.partition(".")
+    return (f"*.{rest}", CATCH_ALL) if dot and not is_wildcard(name) else (CATCH_ALL,)
