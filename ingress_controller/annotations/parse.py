@@ -1,0 +1,123 @@
+"""The annotations of one Ingress, read by the table.
+
+In: the annotations and the prefix that marks ours. Out: ``Parsed``: the settings, and every problem found. Where
+there is a problem, the settings only serve to say which paths the Ingress claims; nobody is admitted by them.
+"""
+
+import difflib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
+
+from ingress_controller.annotations.settings import Access, Settings
+from ingress_controller.annotations.table import BY_NAME
+from ingress_controller.model.policy import Policy
+from ingress_controller.model.problem import Problem, Reason
+from ingress_controller.model.reference import ObjectRef
+from ingress_controller.policy.allowed import from_allowed
+from ingress_controller.policy.error import PolicyError
+from ingress_controller.policy.parse import combine
+
+_CONTEXT = "parsing ingress: annotations: "
+_EVERYBODY = "allow_public_unauthenticated_access, which admits everybody"
+_EVERYBODY_SIGNED_IN = "allow_any_authenticated_user, which admits everybody who is signed in"
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """The annotations of an Ingress, as far as they could be read.
+
+    Attributes:
+        settings: those that could be read, and defaults for the others.
+        policy: what all access annotations make together.
+        problems: what is wrong. If there is any, nothing of this may be served.
+    """
+
+    settings: Settings
+    policy: Policy
+    problems: tuple[Problem, ...]
+
+
+def parse(ingress: ObjectRef, annotations: Mapping[str, str], prefix: str) -> Parsed:
+    """Read the annotations whose names begin with ``prefix`` and a slash; others are not ours to judge."""
+    parsed: dict[tuple[str, str], object] = {}
+    problems: list[Problem] = []
+    for key, text in sorted(annotations.items()):
+        owner, slash, name = key.partition("/")
+        if owner != prefix or not slash:
+            continue
+        row = BY_NAME.get(name)
+        if row is None:
+            problems.append(_problem(ingress, key, "invalid-annotation", _unknown(prefix, name)))
+        elif text.strip() or not row.empty_is_unset:
+            try:
+                parsed[row.lands] = row.parse(text)
+            except ValueError as error:
+                problems.append(_bad_value(ingress, key, error))
+    settings = _settings(parsed)
+    problems += (_problem(ingress, key, "invalid-annotation", f"{key}: {message}")
+                 for key, message in _conflicts(settings, prefix))  # fmt: skip
+    try:
+        policy = _effective_policy(settings.access)
+    except PolicyError as error:
+        policy = Policy()
+        problems.append(_problem(ingress, prefix, "invalid-policy", f"applying policy annotations: {error}"))
+    return Parsed(settings, policy, tuple(problems))
+
+
+def _effective_policy(access: Access) -> Policy:
+    """The one policy that all access annotations make together: each admits, and a deny in any wins."""
+    allowed = from_allowed(
+        users=access.users,
+        domains=access.domains,
+        groups=access.groups,
+        claims=dict(access.claims),
+        any_authenticated=access.any_authenticated,
+        public=access.public,
+    )
+    written = access.policy or Policy()
+    return combine(allowed, written.allow, written.deny)
+
+
+def _settings(parsed: Mapping[tuple[str, str], object]) -> Settings:
+    def group(name: str, kind: type) -> object:
+        return kind(**{field: value for (owner, field), value in parsed.items() if owner == name})
+
+    return Settings(**{f.name: group(f.name, f.default_factory) for f in fields(Settings)})  # type: ignore[arg-type]
+
+
+def _conflicts(settings: Settings, prefix: str) -> Iterator[tuple[str, str]]:
+    """Annotations that contradict another. Whoever admits some people must not find that another admits all."""
+    access = settings.access
+    narrower = {
+        "allowed_users": access.users,
+        "allowed_domains": access.domains,
+        "allowed_groups": access.groups,
+        "allowed_idp_claims": access.claims,
+        "policy": access.policy and access.policy.allow,
+    }
+    for wide, admits, narrow in (
+        (access.public, _EVERYBODY, {"allow_any_authenticated_user": access.any_authenticated, **narrower}),
+        (access.any_authenticated and not access.public, _EVERYBODY_SIGNED_IN, narrower),
+    ):
+        contradicted = f"contradicts {prefix}/{admits}"
+        yield from ((f"{prefix}/{name}", contradicted) for name, given in narrow.items() if wide and given)
+    removed = {name.lower() for name in settings.forwarding.remove_request_headers}
+    for name, _ in settings.forwarding.set_request_headers:
+        if name.lower() in removed:
+            yield f"{prefix}/remove_request_headers", f"{name} is also set, by {prefix}/set_request_headers"
+
+
+def _unknown(prefix: str, name: str) -> str:
+    near = difflib.get_close_matches(name, BY_NAME, n=3, cutoff=0.5)
+    hint = f"the nearest known are {', '.join(near)}" if near else f"known are {', '.join(sorted(BY_NAME))}"
+    return f"unknown {prefix}/{name}; {hint}"
+
+
+def _bad_value(ingress: ObjectRef, key: str, error: ValueError) -> Problem:
+    if isinstance(error, PolicyError):
+        return _problem(ingress, key, "invalid-policy", f"applying policy annotations: {error}")
+    return _problem(ingress, key, "invalid-annotation", f"{key}: {error}")
+
+
+def _problem(ingress: ObjectRef, key: str, reason: Reason, message: str) -> Problem:
+    return Problem(ingress, f"metadata.annotations[{key}]", reason, _CONTEXT + message)

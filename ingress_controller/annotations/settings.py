@@ -1,0 +1,59 @@
+"""The typed settings of one Ingress, as its annotations give them.
+
+In: values from ``table``. Out: frozen groups with the defaults that hold where an annotation is absent.
+"""
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from ingress_controller.model.policy import Policy
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Who may: the annotations that are combined into one policy."""
+
+    policy: Policy | None = None
+    public: bool = False
+    any_authenticated: bool = False
+    users: tuple[str, ...] = ()
+    domains: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    claims: tuple[tuple[str, tuple[str, ...]], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Matching:
+    """Which requests."""
+
+    path_regex: bool = False
+    allow_empty_host: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """How the upstream is reached."""
+
+    secure: bool = False
+    service_proxy: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Forwarding:
+    """What is sent to the upstream. ``timeout`` of zero is no limit."""
+
+    prefix_rewrite: str | None = None
+    preserve_host: bool = False
+    timeout: timedelta = timedelta(seconds=30)
+    set_request_headers: tuple[tuple[str, str], ...] = ()
+    remove_request_headers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that annotations say about an Ingress."""
+
+    access: Access = field(default_factory=Access)
+    matching: Matching = field(default_factory=Matching)
+    connection: Connection = field(default_factory=Connection)
+    forwarding: Forwarding = field(default_factory=Forwarding)

@@ -1,0 +1,131 @@
+"""The table of annotations.
+
+In: nothing. Out: ``TABLE``, one row an annotation: its name under the prefix, the parser of its value, the field of
+``settings`` it sets, and its documentation, from which the reference pages are made. An annotation is added by adding a
+row (and, for a new setting, a field).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ingress_controller.annotations import values
+from ingress_controller.policy.parse import parse as parse_policy
+
+
+@dataclass(frozen=True, slots=True)
+class Annotation:
+    """One row.
+
+    Attributes:
+        name: what follows the prefix and a slash.
+        parse: text to value; raises ``ValueError`` with what was wrong and what is allowed.
+        lands: the group and field of ``Settings`` that it sets.
+        type: what may be written, with its limits, for people.
+        example: a value that may be written.
+        doc: one sentence for people.
+        empty_is_unset: whether empty text means that the annotation is absent, rather than a mistake.
+    """
+
+    name: str
+    parse: Callable[[str], object]
+    lands: tuple[str, str]
+    type: str
+    example: str
+    doc: str
+    empty_is_unset: bool = True
+
+
+_POLICY = "Pomerium Policy Language, JSON or YAML, at most 1 MiB"
+_BOOLEAN = "true or false"
+_STRINGS = "a list of strings, JSON or YAML"
+_CLAIMS = "a map from claim names to lists of strings, whole numbers or booleans"
+_PATH = "a path in its normal form that begins with /, without query or fragment"
+_DURATION = "a duration of the units ns, us, ms, s, m and h: 0s, or from 1ms to 8760h"
+_HEADERS = "a map from header names to values, at most 1000; none that frames or routes a message or tells an identity"
+_HEADER_NAMES = "a list of header names, with the same exceptions"
+
+TABLE = (
+    Annotation(
+        "policy", parse_policy, ("access", "policy"),
+        _POLICY, '[{"allow": {"or": [{"email": {"is": "ann@example.com"}}]}}]',
+        "Who may, in Pomerium Policy Language.",
+        empty_is_unset=False,
+    ),
+    Annotation(
+        "allow_public_unauthenticated_access", values.boolean, ("access", "public"),
+        _BOOLEAN, "true",
+        "Admit everybody, signed in or not.",
+    ),
+    Annotation(
+        "allow_any_authenticated_user", values.boolean, ("access", "any_authenticated"),
+        _BOOLEAN, "true",
+        "Admit everybody who is signed in.",
+    ),
+    Annotation(
+        "allowed_users", values.strings, ("access", "users"),
+        _STRINGS, '["ann@example.com", "bob@example.com"]',
+        "Admit these users, by e-mail address or user id.",
+    ),
+    Annotation(
+        "allowed_domains", values.strings, ("access", "domains"),
+        _STRINGS, '["example.com"]',
+        "Admit users whose e-mail address is in one of these domains.",
+    ),
+    Annotation(
+        "allowed_groups", values.strings, ("access", "groups"),
+        _STRINGS, '["admins", "auditors"]',
+        "Admit the members of these groups.",
+    ),
+    Annotation(
+        "allowed_idp_claims", values.claims, ("access", "claims"),
+        _CLAIMS, '{"department": ["sales", "support"]}',
+        "Admit users with one of these values in a claim.",
+    ),
+    Annotation(
+        "path_regex", values.boolean, ("matching", "path_regex"),
+        _BOOLEAN, "true",
+        "Read paths of type ImplementationSpecific as RE2 patterns, from ^/ to $, that match the whole path.",
+    ),
+    Annotation(
+        "subtle_allow_empty_host", values.boolean, ("matching", "allow_empty_host"),
+        _BOOLEAN, "true",
+        "Accept rules without a host; they serve every host that nothing else claims.",
+    ),
+    Annotation(
+        "secure_upstream", values.boolean, ("connection", "secure"),
+        _BOOLEAN, "true",
+        "Speak TLS to the upstream, and verify its certificate.",
+    ),
+    Annotation(
+        "service_proxy_upstream", values.boolean, ("connection", "service_proxy"),
+        _BOOLEAN, "true",
+        "Connect to the Service's cluster IP rather than to its endpoints, as a service mesh wants.",
+    ),
+    Annotation(
+        "prefix_rewrite", values.path, ("forwarding", "prefix_rewrite"),
+        _PATH, "/v2",
+        "Put this path in place of the one that matched.",
+    ),
+    Annotation(
+        "preserve_host_header", values.boolean, ("forwarding", "preserve_host"),
+        _BOOLEAN, "true",
+        "Send the Host header of the request, rather than the upstream's own name.",
+    ),
+    Annotation(
+        "timeout", values.duration, ("forwarding", "timeout"),
+        _DURATION, "1m30s",
+        "Limit the time for the whole response; 0s is no limit.",
+    ),
+    Annotation(
+        "set_request_headers", values.headers, ("forwarding", "set_request_headers"),
+        _HEADERS, '{"X-Team": "blue"}',
+        "Set these headers, as literal text, on requests to the upstream.",
+    ),
+    Annotation(
+        "remove_request_headers", values.header_names, ("forwarding", "remove_request_headers"),
+        _HEADER_NAMES, '["X-Debug"]',
+        "Remove these headers from requests to the upstream.",
+    ),
+)  # fmt: skip
+
+BY_NAME = {row.name: row for row in TABLE}

@@ -1,0 +1,239 @@
+"""The compiled cluster, kept up to date by what has changed.
+
+In: changes of objects, in batches. Out: for each batch an ``Update`` with just the values that differ from before.
+The cost of a change is the size of the change: an object marks the Ingresses that depend on it, an Ingress marks its
+hosts, and only those are compiled again, by the pure functions of this package. Offline translation is one batch of
+everything.
+"""
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal, TypeVar
+
+from ingress_controller.model.host import Host
+from ingress_controller.model.outcome import Outcome
+from ingress_controller.model.problem import Problem
+from ingress_controller.model.reference import ObjectRef
+from ingress_controller.model.upstream import Endpoints, ServicePort, Upstream
+from ingress_controller.objects.change import Change
+from ingress_controller.objects.store import Store
+from ingress_controller.objects.views import EndpointSlice, Ingress, IngressClass
+from ingress_controller.translate.classes import is_ours, our_classes
+from ingress_controller.translate.endpoints import resolve
+from ingress_controller.translate.host import assemble
+from ingress_controller.translate.index import Index
+from ingress_controller.translate.ingress import Compiled, compile_ingress
+from ingress_controller.translate.options import Options
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """What a batch of changes changed, by name; ``None`` means gone.
+
+    Endpoints stand under the names of the upstreams that lead to them, and with each upstream that changed.
+    """
+
+    hosts: Mapping[str, Host | None]
+    upstreams: Mapping[str, Upstream | None]
+    endpoints: Mapping[str, Endpoints | None]
+    outcomes: Mapping[ObjectRef, Outcome | None]
+
+
+Refused = Literal["host", "upstream"]
+_Key = TypeVar("_Key")
+_Value = TypeVar("_Value")
+
+
+class Graph:
+    """Ingresses, hosts, upstreams and endpoints, with who depends on whom."""
+
+    def __init__(self, options: Options, store: Store) -> None:
+        self._options = options
+        self._store = store
+        self._classes: frozenset[str | None] = frozenset()
+        self._compiled: dict[ObjectRef, Compiled] = {}
+        self._hosts: dict[str, Host] = {}
+        self._conflicts: dict[str, tuple[Problem, ...]] = {}
+        self._upstreams: dict[str, Upstream] = {}
+        self._endpoints: dict[ServicePort, Endpoints] = {}
+        self._ports: dict[ObjectRef, set[ServicePort]] = {}
+        self._refusals: dict[tuple[Refused, str], str] = {}
+        self._fingerprints: dict[ObjectRef, str] = {}
+        self._outcomes: dict[ObjectRef, Outcome] = {}
+        self._dependents: Index[ObjectRef, ObjectRef] = Index()
+        self._claimants: Index[ObjectRef, str] = Index()
+        self._users: Index[ObjectRef, str] = Index()
+        self._port_users: Index[str, ServicePort] = Index()
+
+    def apply(self, changes: Iterable[Change]) -> Update:
+        """Take in changes and compile what they concern."""
+        ingresses: set[ObjectRef] = set()
+        services: set[ObjectRef] = set()
+        for change in changes:
+            before = self._store.apply(change)
+            ingresses |= self._dependents.of(change.ref)
+            if change.ref.kind == Ingress.KIND:
+                ingresses.add(change.ref)
+            services |= {s.service for s in (before, change.object) if isinstance(s, EndpointSlice) and s.service}
+        ingresses |= self._reclassified()
+        touched_hosts, touched_upstreams = self._compile(ingresses)
+        upstreams, ports = self._settle_upstreams(touched_upstreams)
+        reached = {name for port in self._resolve(ports, services) for name in self._port_users.of(port)}
+        endpoints = {name: self._endpoints_of(name) for name in reached.union(upstreams)}
+        hosts, disputed = self._assemble(touched_hosts)
+        concerned = (self._users.of(name) for name in reached)
+        return Update(hosts, upstreams, endpoints, self._judge(ingresses.union(disputed, *concerned)))
+
+    def serves(self, ingress: ObjectRef) -> bool:
+        """Whether an Ingress is ours."""
+        return ingress in self._compiled
+
+    def refuse(self, kind: Refused, name: str, message: str) -> Update:
+        """Take note that Envoy refused a host or an upstream; that holds until it changes."""
+        self._refusals[kind, name] = message
+        owners = self._claimants.of(name) if kind == "host" else self._users.of(name)
+        return Update({}, {}, {}, self._judge(owners))
+
+    def _reclassified(self) -> set[ObjectRef]:
+        """All Ingresses, when the set of our classes has changed."""
+        classes = our_classes(self._store.all(IngressClass), self._options)
+        if classes == self._classes:
+            return set()
+        self._classes = classes
+        return {ingress.ref for ingress in self._store.all(Ingress)}
+
+    def _compile(self, ingresses: Iterable[ObjectRef]) -> tuple[set[str], set[str]]:
+        """Compile Ingresses. Returns the names of the hosts and upstreams that this concerns."""
+        hosts: set[str] = set()
+        upstreams: set[str] = set()
+        for ref in ingresses:
+            before, after = self._compiled.get(ref), self._compile_one(ref)
+            if not _replace(self._compiled, ref, after):
+                continue
+            _replace(self._fingerprints, ref, _fingerprint(after) if after else None)
+            for compiled in filter(None, (before, after)):
+                hosts |= compiled.routes.keys()
+                upstreams |= {upstream.name for upstream in compiled.upstreams}
+            self._dependents.set(ref, after.depends if after else ())
+            self._claimants.set(ref, after.routes if after else ())
+            self._users.set(ref, {upstream.name for upstream in after.upstreams} if after else ())
+        return hosts, upstreams
+
+    def _compile_one(self, ref: ObjectRef) -> Compiled | None:
+        ingress = self._store.get(Ingress, ref.namespace, ref.name)
+        if ingress is None or not is_ours(ingress, self._classes, self._options):
+            return None
+        try:
+            return compile_ingress(ingress, self._store, self._options)
+        except Exception as error:  # noqa: BLE001 (a mistake of ours in one object's case must not stop the others)
+            return _failed(ingress, error)
+
+    def _settle_upstreams(self, names: Iterable[str]) -> tuple[dict[str, Upstream | None], set[ServicePort]]:
+        """Find the upstreams that changed, and the Service ports that they came to use or no longer do."""
+        changed: dict[str, Upstream | None] = {}
+        ports: set[ServicePort] = set()
+        for name in names:
+            # All users of a name have compiled it from the same Service and settings: any one of them will do.
+            user = next(iter(self._users.of(name)), None)
+            after = next((u for u in self._compiled[user].upstreams if u.name == name), None) if user else None
+            before = self._upstreams.get(name)
+            if not _replace(self._upstreams, name, after):
+                continue
+            changed[name] = after
+            self._refusals.pop(("upstream", name), None)
+            ports |= {u.target for u in (before, after) if u and isinstance(u.target, ServicePort)}
+            self._port_users.set(name, {after.target} if after and isinstance(after.target, ServicePort) else ())
+        return changed, ports
+
+    def _resolve(self, ports: set[ServicePort], services: Iterable[ObjectRef]) -> set[ServicePort]:
+        """Resolve the endpoints of ports that came into or out of use, and of Services whose slices changed."""
+        changed: set[ServicePort] = set()
+        for port in ports | {port for service in services for port in self._ports.get(service, ())}:
+            used = bool(self._port_users.of(port))
+            after = resolve(port, self._store.slices(port.service)) if used else None
+            if not _replace(self._endpoints, port, after):
+                continue
+            changed.add(port)
+            of_service = self._ports.setdefault(port.service, set())
+            of_service.add(port) if used else of_service.discard(port)
+            if not of_service:
+                del self._ports[port.service]
+        return changed
+
+    def _endpoints_of(self, upstream: str) -> Endpoints | None:
+        found = self._upstreams.get(upstream)
+        return self._endpoints[found.target] if found and isinstance(found.target, ServicePort) else None
+
+    def _assemble(self, names: Iterable[str]) -> tuple[dict[str, Host | None], set[ObjectRef]]:
+        """Assemble hosts. Returns those that changed, and the Ingresses whose conflicts did."""
+        changed: dict[str, Host | None] = {}
+        disputed: set[ObjectRef] = set()
+        for name in names:
+            claimants = (self._compiled[ref] for ref in self._claimants.of(name))
+            after, conflicts = assemble(name, claimants)
+            before = self._conflicts.pop(name, ())
+            if conflicts:
+                self._conflicts[name] = conflicts
+            disputed |= {problem.object for problem in set(before) ^ set(conflicts)}
+            if _replace(self._hosts, name, after):
+                changed[name] = after
+                if self._refusals.pop(("host", name), None):
+                    disputed |= self._claimants.of(name)
+        return changed, disputed
+
+    def _judge(self, ingresses: Iterable[ObjectRef]) -> dict[ObjectRef, Outcome | None]:
+        changed: dict[ObjectRef, Outcome | None] = {}
+        for ref in ingresses:
+            compiled = self._compiled.get(ref)
+            after = Outcome(self._fingerprints[ref], tuple(self._problems(compiled))) if compiled else None
+            if _replace(self._outcomes, ref, after):
+                changed[ref] = after
+        return changed
+
+    def _problems(self, compiled: Compiled) -> Iterator[Problem]:
+        """Everything that is wrong with an Ingress: on its own, with others, with its endpoints, and to Envoy."""
+        yield from compiled.problems
+        for host in compiled.routes:
+            yield from (problem for problem in self._conflicts.get(host, ()) if problem.object == compiled.ingress)
+        for upstream in compiled.upstreams:
+            if isinstance(upstream.target, ServicePort) and not self._endpoints[upstream.target].addresses:
+                yield _no_endpoints(compiled.ingress, upstream.target)
+        names: list[tuple[Refused, str]] = [("host", host) for host in compiled.routes]
+        names += [("upstream", upstream.name) for upstream in compiled.upstreams]
+        for kind, name in names:
+            if message := self._refusals.get((kind, name)):
+                text = f"Envoy refused {kind} {name}, whose last good configuration stays: {message}"
+                yield Problem(compiled.ingress, "", "refused-by-envoy", text)
+
+
+def _no_endpoints(ingress: ObjectRef, port: ServicePort) -> Problem:
+    return Problem(
+        ingress,
+        "",
+        "endpoints-not-found",
+        f"Service {port.service.namespace}/{port.service.name} has no ready endpoint for port "
+        f"{f'{port.port} ({port.name})' if port.name else port.port}; its paths answer 503 until there is one",
+    )
+
+
+def _failed(ingress: Ingress, error: Exception) -> Compiled:
+    """Nothing is served for an Ingress that this program cannot handle."""
+    message = f"parsing ingress: a mistake in this controller, please report it: {error!r}"
+    problem = Problem(ingress.ref, "", "internal-error", message)
+    return Compiled(ingress.ref, "", {}, (), {}, (problem,), frozenset())
+
+
+def _fingerprint(compiled: Compiled) -> str:
+    served = (compiled.routes, compiled.upstreams, compiled.certificates)
+    return hashlib.sha256(repr(served).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def _replace(values: dict[_Key, _Value], key: _Key, after: _Value | None) -> bool:
+    """Put a value in its place, or take it away. Returns whether that made a difference."""
+    before = values.get(key)
+    if after is None:
+        values.pop(key, None)
+    else:
+        values[key] = after
+    return before != after
