@@ -1,0 +1,1 @@
+"""Measurements: figures as ratios within one run. Nothing of the program imports from here."""

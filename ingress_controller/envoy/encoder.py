@@ -1,0 +1,158 @@
+"""From changes of the model to changes of xDS resources.
+
+In: the hosts, upstreams and endpoints that changed. Out: the resources that this makes different, by type and name. It
+remembers the hosts, to know which of them need a filter chain of their own.
+"""
+
+from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
+from typing import Final
+
+import betterproto2
+from envoy_data_plane.envoy.config.cluster.v3 import Cluster
+from envoy_data_plane.envoy.config.core.v3 import TypedExtensionConfig
+from envoy_data_plane.envoy.config.endpoint.v3 import ClusterLoadAssignment
+from envoy_data_plane.envoy.config.listener.v3 import Listener
+from envoy_data_plane.envoy.config.route.v3 import RouteConfiguration, ScopedRouteConfiguration
+from envoy_data_plane.envoy.extensions.transport_sockets.tls.v3 import Secret
+
+from ingress_controller.envoy import host, secret
+from ingress_controller.envoy.cluster import cluster, load_assignment
+from ingress_controller.envoy.filters import session_jwt
+from ingress_controller.envoy.listener import NO_SERVER_NAME, listeners, redirects
+from ingress_controller.envoy.messages import chain_secret, resource_name
+from ingress_controller.envoy.options import Options
+from ingress_controller.model.host import Host, covering, is_wildcard
+from ingress_controller.model.upstream import Endpoints, Upstream
+from xds import Resource, ResourceType
+
+_URL = "type.googleapis.com/envoy."
+CLUSTER: Final = _URL + "config.cluster.v3.Cluster"
+ENDPOINTS: Final = _URL + "config.endpoint.v3.ClusterLoadAssignment"
+SECRET: Final = _URL + "extensions.transport_sockets.tls.v3.Secret"
+EXTENSION: Final = _URL + "config.core.v3.TypedExtensionConfig"
+LISTENER: Final = _URL + "config.listener.v3.Listener"
+ROUTES: Final = _URL + "config.route.v3.RouteConfiguration"
+SCOPE: Final = _URL + "config.route.v3.ScopedRouteConfiguration"
+
+TYPES = (
+    ResourceType(CLUSTER, order=0, refreshes=ENDPOINTS),
+    ResourceType(ENDPOINTS, order=1, eager=True),
+    ResourceType(SECRET, order=2, eager=True),
+    ResourceType(EXTENSION, order=3),
+    ResourceType(LISTENER, order=4),
+    ResourceType(ROUTES, order=5),
+    ResourceType(SCOPE, order=6, retry=host.retry),
+)
+"""What Envoy is served, in the order in which things must be there: what is referred to before what refers to it."""
+
+MESSAGES: Mapping[str, type[betterproto2.Message]] = {
+    CLUSTER: Cluster,
+    ENDPOINTS: ClusterLoadAssignment,
+    SECRET: Secret,
+    EXTENSION: TypedExtensionConfig,
+    LISTENER: Listener,
+    ROUTES: RouteConfiguration,
+    SCOPE: ScopedRouteConfiguration,
+}
+"""The message of each type."""
+
+Changes = dict[str, dict[str, Resource | None]]
+
+
+class Encoder:
+    """Encodes what has changed; ``None`` in its results means that a resource is gone."""
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self._hosts: dict[str, Host] = {}
+        self._wildcards: set[str] = set()
+        self._chained: frozenset[str] = frozenset()
+
+    def start(self) -> Changes:
+        """The resources that are there with no host at all."""
+        keys = session_jwt.extension_config(self._options.issuer, self._options.jwks)
+        parts = secret.encode(NO_SERVER_NAME, self._options.bootstrap_certificate)
+        routes = redirects(self._options)
+        return {
+            SECRET: {NO_SERVER_NAME: Resource(NO_SERVER_NAME, parts)},
+            EXTENSION: {keys.name: Resource(keys.name, (bytes(keys),))},
+            ROUTES: {routes.name: Resource(routes.name, (bytes(routes),))},
+            LISTENER: self._listeners(),
+        }
+
+    def encode(
+        self,
+        hosts: Mapping[str, Host | None],
+        upstreams: Mapping[str, Upstream | None],
+        endpoints: Mapping[str, Endpoints | None],
+    ) -> Changes:
+        """The resources that change with these hosts, upstreams and endpoints."""
+        chained = self._chained
+        listener = self._rechain(hosts)
+        return {
+            CLUSTER: {name: self._cluster(name, upstream) for name, upstream in upstreams.items()},
+            ENDPOINTS: {name: _assignment(name, resolved) for name, resolved in endpoints.items()},
+            SECRET: self._secrets(hosts.keys(), chained),
+            LISTENER: listener,
+            SCOPE: {resource_name(name): _scope(name, changed) for name, changed in hosts.items()},
+        }
+
+    def _cluster(self, name: str, upstream: Upstream | None) -> Resource | None:
+        return Resource(name, (bytes(cluster(upstream, self._options)),)) if upstream else None
+
+    def _secrets(self, changed: AbstractSet[str], chained: AbstractSet[str]) -> dict[str, Resource | None]:
+        """The certificates of changed hosts, and of those that came to a chain of their own, or had one before."""
+        by_name = {resource_name(name): self._secret(resource_name(name), name) for name in changed}
+        for name in (changed & self._chained) | (chained ^ self._chained):
+            of_chain = chain_secret(name)
+            by_name[of_chain] = self._secret(of_chain, name) if name in self._chained else None
+        return by_name
+
+    def _secret(self, name: str, host: str) -> Resource | None:
+        found = self._hosts.get(host)
+        if found is None:
+            return None
+        return Resource(name, secret.encode(name, found.certificate or self._options.bootstrap_certificate))
+
+    def _rechain(self, hosts: Mapping[str, Host | None]) -> dict[str, Resource | None]:
+        """The listener, if the hosts with a chain of their own are no longer the same."""
+        wildcards = set(self._wildcards)
+        for name, changed in hosts.items():
+            if changed is None:
+                self._hosts.pop(name, None)
+                self._wildcards.discard(name)
+                continue
+            self._hosts[name] = changed
+            if is_wildcard(name):
+                self._wildcards.add(name)
+        if wildcards == self._wildcards:
+            gone = {name for name, changed in hosts.items() if changed is None}
+            chained = (self._chained - gone) | frozenset(self._own_chains(hosts.keys() - gone))
+        else:
+            chained = frozenset(self._own_chains(self._hosts))
+        if chained == self._chained:
+            return {}
+        self._chained = chained
+        return self._listeners()
+
+    def _own_chains(self, names: Iterable[str]) -> Iterable[str]:
+        if not self._wildcards:
+            return ()
+        return (n for n in names if is_wildcard(n) or not self._wildcards.isdisjoint(covering(n)))
+
+    def _listeners(self) -> dict[str, Resource | None]:
+        made = listeners(self._options, self._chained)
+        return {listener.name: Resource(listener.name, (bytes(listener),)) for listener in made}
+
+
+def _assignment(name: str, resolved: Endpoints | None) -> Resource | None:
+    """The endpoints of a cluster, under its own name even where clusters share a port.
+
+    A cluster waits for the endpoints it asks for, and Envoy does not ask a second time for what it has.
+    """
+    return Resource(name, (bytes(load_assignment(name, resolved)),)) if resolved else None
+
+
+def _scope(name: str, changed: Host | None) -> Resource | None:
+    return Resource(resource_name(name), (bytes(host.scope(changed)),)) if changed else None

@@ -1,0 +1,28 @@
+"""The fitted message library encodes what the library as it comes would."""
+
+from collections.abc import Iterator
+
+import betterproto2
+import pytest
+
+from benchmarks import encode
+from ingress_controller.envoy import host, library
+from ingress_controller.envoy.filters import CHAIN
+from ingress_controller.envoy.replies import LOCAL_REPLIES
+
+MESSAGES: tuple[betterproto2.Message, ...] = (host.scope(encode.make_host("a.example.com")), LOCAL_REPLIES, *CHAIN)
+
+
+@pytest.fixture
+def _as_it_comes() -> Iterator[None]:
+    encode.uninstall()
+    yield
+    library.install()
+
+
+@pytest.mark.parametrize("message", MESSAGES, ids=lambda message: type(message).__name__)
+def test_encoding_is_the_same(message: betterproto2.Message, request: pytest.FixtureRequest) -> None:
+    fitted = bytes(message)
+    request.getfixturevalue("_as_it_comes")
+    assert bytes(message) == fitted
+    assert type(message).parse(fitted) == message
