@@ -1,0 +1,239 @@
+"""The wiring: which parts there are, and what each is given.
+
+In: settings. Out: a running controller, or the translation of some manifests. This is the only place where the stages
+meet; tests use it as the program does.
+"""
+
+import asyncio
+import json
+import os
+import socket
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc.aio
+import structlog
+
+from ingress_controller import bootstrap_certificate, health, session, supervisor
+from ingress_controller.envoy import dump
+from ingress_controller.envoy.bootstrap import bootstrap
+from ingress_controller.envoy.encoder import TYPES, Encoder
+from ingress_controller.envoy.options import Options as EnvoyOptions
+from ingress_controller.errors import StartError
+from ingress_controller.kubernetes_api import connect
+from ingress_controller.metrics import Metrics
+from ingress_controller.model.certificate import Certificate
+from ingress_controller.model.private import PrivateBytes
+from ingress_controller.model.upstream import Address
+from ingress_controller.objects.store import Store
+from ingress_controller.pipeline import Pipeline, StatusSource
+from ingress_controller.report.events import EventReporter
+from ingress_controller.report.log import LogReporter
+from ingress_controller.report.outcome import Reporter
+from ingress_controller.report.status import StatusReporter
+from ingress_controller.settings import Settings, UnixSocket, make_data_directory
+from ingress_controller.sources.cluster import Cluster
+from ingress_controller.sources.directory import Directory
+from ingress_controller.translate.graph import Graph
+from ingress_controller.translate.options import Options
+from ingress_controller.translate.render import routes_yaml
+from xds import GRPC_OPTIONS, Cache, Server
+
+log = structlog.get_logger(__name__)
+
+_STOP_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Translation:
+    """What manifests become: routes as YAML, Envoy's resources as JSON, and a line for each problem."""
+
+    routes_yaml: str
+    envoy_json: str
+    problems: tuple[str, ...]
+
+
+class Controller:
+    """The parts of a running controller that do not depend on where objects come from."""
+
+    def __init__(self, settings: Settings, reporter: Reporter, status: StatusSource | None = None) -> None:
+        self.settings = settings
+        self.metrics = Metrics()
+        self.cache = Cache()
+        store = Store()
+        graph = Graph(translate_options(settings), store)
+        encoder = Encoder(envoy_options(settings))
+        self.pipeline = Pipeline(store, graph, encoder, self.cache, reporter, self.metrics, status)
+        self.xds = Server(self.cache, TYPES, self.pipeline.offer, self.metrics, filled=self.pipeline.applied)
+        self._was_ready = False
+
+    def missing(self) -> Sequence[str]:
+        """What is not there yet before requests can be served. Once ready, it stays ready: Envoy goes on by itself."""
+        if self._was_ready:
+            return ()
+        if not self.pipeline.synced:
+            return ("the objects have not been read yet",)
+        if not any(proxy.settled >= self.pipeline.transaction for proxy in self.xds.proxies()):
+            return ("no Envoy has taken over the configuration yet",)
+        self._was_ready = True
+        return ()
+
+
+async def run(settings: Settings) -> None:
+    """Run a controller until cancelled.
+
+    Raises:
+        StartError: it cannot be started like this.
+    """
+    make_data_directory(settings.data_dir)
+    async with AsyncExitStack() as stack:
+        if settings.manifests:
+            source: Directory | Cluster = Directory(settings.manifests)
+            controller = Controller(settings, reporter := LogReporter())
+            tasks = [reporter.run()]
+        else:
+            api = await stack.enter_async_context(connect(settings.kubeconfig))
+            watched = [service.namespace] if (service := settings.update_status_from_service) else []
+            source = Cluster(api, namespaces=settings.namespaces, service_namespaces=watched)
+            events = EventReporter(api, socket.gethostname(), settings.namespaces)
+            status = _status(settings, StatusReporter(api))
+            controller = Controller(settings, events, status)
+            tasks = [events.run(), *([status.reporter.run()] if status else [])]
+        await stack.enter_async_context(_endpoints(controller))
+        async with asyncio.TaskGroup() as group:
+            for task in (*tasks, controller.pipeline.run(), source.run(controller.pipeline.offer)):
+                group.create_task(task)
+            if (envoy := _envoy(settings)) is not None:
+                group.create_task(envoy.run())
+
+
+def translate_manifests(paths: Sequence[Path], settings: Settings) -> Translation:
+    """Translate manifests without serving them; equal input gives equal text."""
+    batch = Directory(paths).read()
+    update = Graph(translate_options(settings), Store()).apply(batch.changes)
+    encoder = Encoder(_offline_envoy_options(settings))
+    cache = Cache()
+    cache.update(encoder.start())
+    cache.update(encoder.encode(update.hosts, update.upstreams, update.endpoints))
+    hosts = [host for host in update.hosts.values() if host]
+    upstreams = {name: upstream for name, upstream in update.upstreams.items() if upstream}
+    endpoints = {name: resolved for name, resolved in update.endpoints.items() if resolved}
+    resources = {kind.url: cache.resources(kind.url) for kind in TYPES}
+    outcomes = sorted((ref, outcome.problems) for ref, outcome in update.outcomes.items() if outcome)
+    return Translation(
+        routes_yaml=routes_yaml(hosts, upstreams, endpoints),
+        envoy_json=json.dumps(dump.readable(resources), indent=2, ensure_ascii=False) + "\n",
+        problems=(
+            *(str(malformed) for malformed in batch.malformed),
+            *(f"{ref}: {problem.message}" for ref, problems in outcomes for problem in problems),
+        ),
+    )
+
+
+def translate_options(settings: Settings) -> Options:
+    """What the translation needs of the settings."""
+    return Options(
+        controller_name=settings.name,
+        prefix=settings.prefix,
+        namespaces=settings.namespaces,
+        allow_local_external_names=settings.allow_external_name_local or bool(settings.manifests),
+        own_addresses=_own_addresses(),
+    )
+
+
+def envoy_options(settings: Settings) -> EnvoyOptions:
+    """What Envoy is told of the settings, with the keys of the data directory, which are made if need be."""
+    key = session.signing_key(settings.data_dir, settings.signing_key_file)
+    return _envoy_options(settings, session.jwks([key]), bootstrap_certificate.load(settings.data_dir))
+
+
+def _offline_envoy_options(settings: Settings) -> EnvoyOptions:
+    """The same without a data directory: keys and certificate are left out."""
+    placeholder = Certificate("", b"(the bootstrap certificate)", PrivateBytes(b""))
+    return _envoy_options(settings, '{"keys": []}', placeholder)
+
+
+def _envoy_options(settings: Settings, jwks: str, certificate: Certificate) -> EnvoyOptions:
+    return EnvoyOptions(
+        http=_listening(settings.http_address),
+        https=_listening(settings.https_address),
+        external_https_port=settings.external_https_port,
+        issuer=settings.authenticate_service_url,
+        jwks=jwks,
+        bootstrap_certificate=certificate,
+        upstream_ca_file=str(settings.upstream_ca_file),
+    )
+
+
+def _listening(address: Address) -> Address:
+    return Address(address.host or "0.0.0.0", address.port)  # noqa: S104 (the operator's choice)
+
+
+def _own_addresses() -> frozenset[str]:
+    """The names and addresses by which this machine or pod reaches itself."""
+    name = socket.gethostname()
+    try:
+        found = {str(info[4][0]) for info in socket.getaddrinfo(name, None)}
+    except OSError:
+        found = set()
+    return frozenset({name, os.environ.get("POD_IP", name), *found})
+
+
+def _status(settings: Settings, reporter: StatusReporter) -> StatusSource | None:
+    service = settings.update_status_from_service
+    return StatusSource(service, reporter) if service else None
+
+
+@asynccontextmanager
+async def _endpoints(controller: Controller) -> AsyncIterator[None]:
+    """Answer Envoy, the kubelet and Prometheus while the block runs."""
+    settings = controller.settings
+    probes = health.health_app(controller.missing)
+    metrics = health.metrics_app(controller.metrics.registry)
+    async with (
+        health.serve(settings.health_probe_bind_address, probes, "--health-probe-bind-address"),
+        health.serve(settings.metrics_bind_address, metrics, "--metrics-bind-address"),
+        serve_xds(controller),
+    ):
+        yield
+
+
+@asynccontextmanager
+async def serve_xds(controller: Controller) -> AsyncIterator[None]:
+    """Serve the controller's resources on ``--xds-address`` while the block runs.
+
+    Raises:
+        StartError: the address cannot be listened on.
+    """
+    address = controller.settings.xds_address
+    server = grpc.aio.server(options=GRPC_OPTIONS)
+    controller.xds.register(server)
+    target = f"unix:{address.path}" if isinstance(address, UnixSocket) else str(address)
+    # A socket is made with the process's mask: it must never be there with wider rights.
+    mask = os.umask(0o177)
+    try:
+        server.add_insecure_port(target)
+        await server.start()
+    except RuntimeError as error:
+        raise StartError(f"--xds-address: {target} cannot be listened on") from error
+    finally:
+        os.umask(mask)
+    try:
+        yield
+    finally:
+        await server.stop(_STOP_SECONDS)
+
+
+def _envoy(settings: Settings) -> supervisor.Supervisor | None:
+    """Write the bootstrap configuration, and prepare an Envoy with it unless somebody else runs it."""
+    address = settings.xds_address
+    xds = address.path if isinstance(address, UnixSocket) else address
+    file = settings.data_dir / "bootstrap.json"
+    text = json.dumps(bootstrap(xds, settings.data_dir / "adm.sock", socket.gethostname()), indent=2)
+    if settings.envoy == "none":
+        supervisor.write_private(file, text)
+        log.info("no Envoy is started; start one with this bootstrap configuration", file=str(file))
+        return None
+    return supervisor.Supervisor(supervisor.Envoy(supervisor.find_program(settings.envoy), text, file))
