@@ -1,0 +1,49 @@
+"""The reference pages say what the program says."""
+
+from pathlib import Path
+from typing import get_args
+
+import pytest
+import yaml
+
+from docs.generate import PREFIX, REFERENCE, generated
+from ingress_controller.annotations.parse import parse
+from ingress_controller.annotations.table import TABLE, Annotation
+from ingress_controller.model.problem import REASONS, Reason
+from ingress_controller.model.reference import ObjectRef
+from tests.docs.pages import ROOT, read
+
+
+@pytest.mark.parametrize("path", sorted(REFERENCE.glob("*.md")), ids=lambda path: path.name)
+def test_generated_parts_are_fresh(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert text == generated(text), "stale: run `make docs`"
+
+
+@pytest.mark.parametrize("row", TABLE, ids=lambda row: row.name)
+def test_example_of_an_annotation_is_accepted(row: Annotation) -> None:
+    page = (REFERENCE / "annotations.md").read_text(encoding="utf-8")
+    shown = page.partition(f"### {row.name}\n")[2].partition("```yaml\n")[2].partition("```")[0]
+    annotations = yaml.safe_load(shown)
+    assert annotations == {f"{PREFIX}/{row.name}": row.example}
+    parsed = parse(ObjectRef("Ingress", "default", "web"), annotations, PREFIX)
+    assert parsed.problems == ()
+    # An example that says what holds anyway explains nothing.
+    assert parsed.settings != parse(ObjectRef("Ingress", "default", "web"), {}, PREFIX).settings
+
+
+def test_every_reason_is_explained() -> None:
+    assert tuple(REASONS) == get_args(Reason)
+
+
+def test_what_to_do_is_said_for_every_reason() -> None:
+    page = (ROOT / "docs" / "how-to" / "troubleshoot.md").read_text(encoding="utf-8")
+    assert [reason for reason in REASONS if reason not in page] == []
+
+
+def test_policies_on_the_page_are_policies() -> None:
+    blocks = [block for block in read(REFERENCE / "policy.md").blocks if block.language == "yaml"]
+    assert blocks
+    for block in blocks:
+        annotations = {f"{PREFIX}/policy": "\n".join(block.lines)}
+        assert parse(ObjectRef("Ingress", "default", "web"), annotations, PREFIX).problems == ()
