@@ -19,7 +19,7 @@ import structlog
 from ingress_controller import bootstrap_certificate, health, session, supervisor
 from ingress_controller.envoy import dump
 from ingress_controller.envoy.bootstrap import bootstrap
-from ingress_controller.envoy.encoder import TYPES, Encoder
+from ingress_controller.envoy.encoder import CLUSTER, EXTENSION, LISTENER, ROUTES, SCOPE, TYPES, Encoder
 from ingress_controller.envoy.options import Options as EnvoyOptions
 from ingress_controller.errors import StartError
 from ingress_controller.kubernetes_api import connect
@@ -39,7 +39,7 @@ from ingress_controller.sources.directory import Directory
 from ingress_controller.translate.graph import Graph
 from ingress_controller.translate.options import Options
 from ingress_controller.translate.render import routes_yaml
-from xds import GRPC_OPTIONS, Cache, Server
+from xds import GRPC_OPTIONS, Cache, Proxy, Server
 
 log = structlog.get_logger(__name__)
 
@@ -75,10 +75,19 @@ class Controller:
             return ()
         if not self.pipeline.synced:
             return ("the objects have not been read yet",)
-        if not any(proxy.settled >= self.pipeline.transaction for proxy in self.xds.proxies()):
-            return ("no Envoy has taken over the configuration yet",)
-        self._was_ready = True
-        return ()
+        proxies = self.xds.proxies()
+        self._was_ready = any(_serves(proxy, self.pipeline.transaction) for proxy in proxies)
+        if self._was_ready:
+            return ()
+        if any(LISTENER in proxy.types and proxy.types[LISTENER].refused for proxy in proxies):
+            return ("Envoy refuses a listener, perhaps because its address is in use; the log says more",)
+        return ("no Envoy has taken over the configuration yet",)
+
+
+def _serves(proxy: Proxy, transaction: int) -> bool:
+    """Whether a proxy has everything up to a transaction. One that starts asks for one type after the other."""
+    asked = proxy.types.keys() >= {CLUSTER, EXTENSION, LISTENER, ROUTES, SCOPE}
+    return asked and proxy.settled >= transaction and not proxy.types[LISTENER].refused
 
 
 async def run(settings: Settings) -> None:

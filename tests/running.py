@@ -180,15 +180,9 @@ def free_port() -> int:
 def make_settings(directory: Path, **given: Any) -> Settings:
     """Settings with a manifest folder and free ports, in a directory of their own."""
     (manifests := directory / "manifests").mkdir()
-    return Settings(
-        manifests=(manifests,),
-        data_dir=directory / "data",
-        http_address=Address("127.0.0.1", free_port()),
-        https_address=Address("127.0.0.1", free_port()),
-        health_probe_bind_address=None,
-        metrics_bind_address=None,
-        **given,
-    )
+    free = {name: Address("127.0.0.1", free_port()) for name in ("http_address", "https_address")}
+    nowhere = {"health_probe_bind_address": None, "metrics_bind_address": None}
+    return Settings(**{"manifests": (manifests,), "data_dir": directory / "data", **free, **nowhere, **given})
 
 
 @asynccontextmanager
