@@ -53,7 +53,7 @@ def scope(host: Host) -> ScopedRouteConfiguration:
                 name=host.name,
                 # The scope has chosen the host already.
                 domains=["*"],
-                routes=[_own_paths(), *(_route(route) for route in host.routes)],
+                routes=[_own_paths(), *(_route(route) for route in host.routes), _no_such_route()],
                 request_headers_to_add=[cookie_strip.COOKIE_HEADER],
                 typed_per_filter_config={scope_fallback.NAME: scope_fallback.DISABLED},
                 retry_policy=_RETRIES,
@@ -81,6 +81,16 @@ def _own_paths() -> Route:
         direct_response=_answer(503, "sign-in-unavailable"),
         typed_per_filter_config={policy.NAME: policy.EXEMPT},
         metadata=_SCOPE_MATCHED,
+    )
+
+
+def _no_such_route() -> Route:
+    """What the host has no route for, denied by the policy filter itself like a request for no host.
+
+    Without it the scope fallback would look for the path on the wildcard above the host.
+    """
+    return Route(
+        match=RouteMatch(prefix="/"), direct_response=DirectResponseAction(status=404), metadata=_SCOPE_MATCHED
     )
 
 

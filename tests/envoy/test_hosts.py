@@ -79,6 +79,20 @@ async def test_wildcard_stands_for_one_label(c: Running) -> None:
         assert (await connection.get("A-b_1.open.test")).echo.values("x-ingress") == ["open"]
 
 
+async def test_host_of_its_own_never_falls_back_to_the_wildcard_or_the_catch_all(c: Running) -> None:
+    below = make_ingress("below", "below.open.test", named("below", PUBLIC), paths=[("/only", "Exact", "web:80")])
+    anybody = make_ingress("anybody", "", named("anybody", PUBLIC) | {"subtle_allow_empty_host": "true"})
+    await c.edit({"below.yaml": below, "anybody.yaml": anybody})
+    try:
+        async with c.connect("below.open.test") as connection:
+            for host in ("below.open.test", "BELOW.open.test", "below.open.test:99"):
+                assert (await connection.get(host, "/only")).echo.values("x-ingress") == ["below"], host
+                answer = await connection.get(host, "/other")
+                assert (answer.status, answer.json) == (404, {"status": 404, "reason": "no such route"}), host
+    finally:
+        await c.remove("below.yaml", "anybody.yaml")
+
+
 async def test_session_of_one_host_is_none_for_another_under_the_wildcard(c: Running) -> None:
     assert (await c.get("a.wild.test", session=c.mint("a.wild.test"))).status == 200
     assert (await c.get("b.wild.test", session=c.mint("a.wild.test"))).status == 401
