@@ -17,7 +17,7 @@ def assemble(name: str, claimants: Iterable[Compiled]) -> tuple[Host | None, tup
     """Merge the routes of a host. Where two Ingresses claim the same path, the older object has it.
 
     Objects without a creation time, as in manifests, count as equally old; then the order of their names decides. A
-    host that nobody has a route for is ``None``.
+    host that nobody claims is ``None``.
     """
     eldest_first = sorted(claimants, key=lambda compiled: (compiled.created, compiled.ingress))
     taken: dict[PathMatch, ObjectRef] = {}
@@ -31,7 +31,7 @@ def assemble(name: str, claimants: Iterable[Compiled]) -> tuple[Host | None, tup
                 problems.append(_conflict(route, taken[route.match]))
     certificates = (compiled.certificates.get(name) for compiled in eldest_first)
     chosen = next((certificate for certificate in certificates if certificate), None)
-    return (Host(name, serving_order(routes), chosen) if routes else None), tuple(problems)
+    return (Host(name, serving_order(routes), chosen) if eldest_first else None), tuple(problems)
 
 
 def _conflict(route: Route, owner: ObjectRef) -> Problem:

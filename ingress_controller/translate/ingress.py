@@ -43,7 +43,8 @@ class Compiled:
     Attributes:
         ingress: which one.
         created: its creation time (RFC 3339), by which conflicts are settled; empty in manifests.
-        routes: by host, those of the host in the order of the spec.
+        routes: by host, those of the host in the order of the spec. A host of which no path could be read is there
+            without routes: it is claimed, and must not be served by a wildcard.
         upstreams: those that its routes forward to.
         certificates: by host, for the hosts that it serves and has a valid Secret for.
         problems: everything that is wrong with it on its own.
@@ -63,15 +64,13 @@ def compile_ingress(ingress: Ingress, store: Store, options: Options) -> Compile
     """Compile an Ingress as far as it can be."""
     parsed = _parse_annotations(ingress, options)
     builder = _Builder(ingress, parsed, store, options)
-    served: dict[str, list[Route]] = {}
     for claim in claims(ingress):
-        for route in builder.routes(claim):
-            served.setdefault(route.host, []).append(route)
-    chosen, missing = _certificates(ingress, sorted(served), store)
+        builder.add(claim)
+    chosen, missing = _certificates(ingress, sorted(builder.routes), store)
     return Compiled(
         ingress=ingress.ref,
         created=ingress.metadata.creation_timestamp or "",
-        routes={host: tuple(routes) for host, routes in served.items()},
+        routes={host: tuple(routes) for host, routes in builder.routes.items()},
         upstreams=tuple(sorted(builder.upstreams.values(), key=lambda upstream: upstream.name)),
         certificates=chosen,
         problems=(*parsed.problems, *builder.problems, *missing),
@@ -84,6 +83,7 @@ class _Builder:
 
     def __init__(self, ingress: Ingress, parsed: Parsed, store: Store, options: Options) -> None:
         self.problems: list[Problem] = []
+        self.routes: dict[str, list[Route]] = {}
         self.upstreams: dict[str, Upstream] = {}
         self._ingress = ingress
         self._parsed = parsed
@@ -92,8 +92,8 @@ class _Builder:
         self._seen: set[tuple[str, PathMatch]] = set()
         self._bad_hosts: set[tuple[str, str]] = set()
 
-    def routes(self, claim: Claim) -> Iterator[Route]:
-        """The route of a claim, if it claims anything that can be matched."""
+    def add(self, claim: Claim) -> None:
+        """Take in a claim: its host, and a route if its path can be matched."""
         matching = self._parsed.settings.matching
         try:
             host = parse_host(claim.host, allow_empty=matching.allow_empty_host)
@@ -102,6 +102,7 @@ class _Builder:
                 self._bad_hosts.add((claim.host_field, claim.host))
                 self._problem(claim.host_field, "invalid-host", str(error))
             return
+        routes = self.routes.setdefault(host, [])
         try:
             match = parse_path(claim.path, claim.path_type, path_regex=matching.path_regex)
         except ValueError as error:
@@ -111,7 +112,7 @@ class _Builder:
             self._problem(claim.field, "conflict", f"host {host} has the path {claim.path} twice; the first is served")
             return
         self._seen.add((host, match))
-        yield self._route(claim, host, match)
+        routes.append(self._route(claim, host, match))
 
     def _route(self, claim: Claim, host: str, match: PathMatch) -> Route:
         ref = self._ingress.ref

@@ -93,6 +93,16 @@ async def test_host_of_its_own_never_falls_back_to_the_wildcard_or_the_catch_all
         await c.remove("below.yaml", "anybody.yaml")
 
 
+async def test_host_whose_only_path_cannot_be_read_is_not_served_by_the_wildcard(c: Running) -> None:
+    bad = make_ingress("bad", "bad.open.test", SIGNED_IN, paths=[("/a//b", "Prefix", "web:80")])
+    assert (await c.get("bad.open.test")).echo.values("x-ingress") == ["open"]
+    await c.write("bad.yaml", bad)
+    try:
+        assert (await c.get("bad.open.test")).status == 404
+    finally:
+        await c.remove("bad.yaml")
+
+
 async def test_session_of_one_host_is_none_for_another_under_the_wildcard(c: Running) -> None:
     assert (await c.get("a.wild.test", session=c.mint("a.wild.test"))).status == 200
     assert (await c.get("b.wild.test", session=c.mint("a.wild.test"))).status == 401
