@@ -9,6 +9,7 @@ Event has the digest of its outcome as an annotation, and the Events that exist 
 drops Events after a time (an hour unless configured otherwise); a restart after that announces anew.
 """
 
+import asyncio
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -31,6 +32,9 @@ log = structlog.get_logger(__name__)
 
 _SERIES_GAP = timedelta(minutes=6)
 """Equal announcements that are no further apart are one Event with a count; as long as client-go has it."""
+
+_MAY_APPEAR = frozenset({"service-not-found", "port-not-found", "endpoints-not-found", "secret-not-found"})
+"""Reasons of problems that the next object to be seen may end."""
 
 _MOST = 16
 """How many announcements of one outcome are made, and how many may wait for one Ingress: an outage must not make them
@@ -80,6 +84,7 @@ class EventReporter:
         namespaces: Sequence[str] = (),
         now: Callable[[], datetime] = _utc_now,
         concurrency: int = CONCURRENCY,
+        patience: float = 1.0,
     ) -> None:
         """Choose where to write.
 
@@ -89,11 +94,14 @@ class EventReporter:
             namespaces: where to look for earlier Events; everywhere when empty.
             now: the clock, with time zone.
             concurrency: for how many Ingresses Events are written at a time.
+            patience: seconds that what an Ingress refers to may take to appear before its absence is announced: of
+                objects that are applied together, the Ingress is often seen first.
         """
         self._api = api
         self._instance = wire.to_instance(instance)
         self._namespaces = tuple(namespaces) or ("",)
         self._now = now
+        self._patience = patience
         self._stamp = datetime.fromtimestamp(0, UTC)
         self._seeded = False
         self._held: dict[ObjectRef, tuple[Ingress, Outcome]] = {}
@@ -104,10 +112,9 @@ class EventReporter:
 
     def observe(self, ingress: Ingress, outcome: Outcome) -> None:
         """Take note of the newest outcome of an Ingress; nothing happens if it is the same as before."""
+        self._held[ingress.ref] = ingress, outcome
         if self._seeded:
-            self._announce(ingress, outcome)
-        else:
-            self._held[ingress.ref] = ingress, outcome
+            self._release(ingress.ref, outcome)
 
     def forget(self, ref: ObjectRef) -> None:
         """The Ingress is gone, or no longer ours: what waits to be said of it is dropped."""
@@ -119,12 +126,23 @@ class EventReporter:
         try:
             await self._seed()
             self._seeded = True
-            for ingress, outcome in self._held.values():
-                self._announce(ingress, outcome)
-            self._held.clear()
+            for ref, (_, outcome) in tuple(self._held.items()):
+                self._release(ref, outcome)
             await self._work.run()
         finally:
             self._seeded = False
+
+    def _release(self, ref: ObjectRef, outcome: Outcome) -> None:
+        """Announce a held outcome: at once, or when it has stayed the newest for a while."""
+        if any(problem.reason not in _MAY_APPEAR for problem in outcome.problems) or not outcome.problems:
+            self._announce(*self._held.pop(ref))
+        else:
+            asyncio.get_running_loop().call_later(self._patience, self._release_if_newest, ref, outcome)
+
+    def _release_if_newest(self, ref: ObjectRef, outcome: Outcome) -> None:
+        held = self._held.get(ref)
+        if self._seeded and held and held[1] is outcome:
+            self._announce(*self._held.pop(ref))
 
     async def _seed(self) -> None:
         """Learn from the Events that exist what has been announced, and which of them a series may continue."""

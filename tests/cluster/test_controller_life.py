@@ -40,15 +40,19 @@ async def test_a_service_that_comes_later(control_plane: ControlPlane, namespace
 
 async def test_endpoints_scaled_to_zero_and_back(control_plane: ControlPlane, namespace: str, program: Program) -> None:
     host = host_of(namespace)
+
+    async def is_said() -> bool:
+        described = await control_plane.kubectl("describe", "ingress", "web", "-n", namespace)
+        return f"Service {namespace}/web has no ready endpoint" in described
+
     async with pod() as address:
         await apply(control_plane, make_web(namespace, address), make_ingress(namespace, "web", host))
         await program.until_status(200, host)
         await apply(control_plane, make_slice(namespace, []))
         await program.until_status(503, host)
-        described = await control_plane.kubectl("describe", "ingress", "web", "-n", namespace)
+        await eventually(is_said, "an Event says what is missing")
         await apply(control_plane, make_slice(namespace, [address]))
         await program.until_status(200, host)
-    assert f"Service {namespace}/web has no ready endpoint" in described
 
 
 async def test_pods_that_are_replaced_under_load(control_plane: ControlPlane, namespace: str, program: Program) -> None:

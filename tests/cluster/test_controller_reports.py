@@ -131,7 +131,11 @@ async def test_a_burst_of_changes_is_one_event_with_a_count(
         async def is_over() -> bool:
             return len(await events(api, namespace, "web")) == 2
 
-        await eventually(is_over, "the Event after the burst")
+        try:
+            await eventually(is_over, "the Event after the burst")
+        except TimeoutError as error:
+            error.add_note(f"it has {await events(api, namespace, 'web')}")
+            raise
     (reason, note, count), _ = await events(api, namespace, "web")
     assert (reason, note) == UPDATED
     assert 2 <= count <= 41

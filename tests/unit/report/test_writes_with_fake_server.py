@@ -34,8 +34,8 @@ class Clock:
 
 
 @asynccontextmanager
-async def reporting(api: KubernetesApi, clock: Clock) -> AsyncIterator[EventReporter]:
-    reporter = EventReporter(api, "test", now=clock)
+async def reporting(api: KubernetesApi, clock: Clock, patience: float = 1.0) -> AsyncIterator[EventReporter]:
+    reporter = EventReporter(api, "test", now=clock, patience=patience)
     task = asyncio.create_task(reporter.run())
     try:
         yield reporter
@@ -72,6 +72,27 @@ async def test_an_event_that_arrived_though_its_answer_did_not() -> None:
         await eventually_asked(server, "GET", "POST", "POST", "PATCH")
     assert server.bodies[1] == server.bodies[2]
     assert server.bodies[3][1]["series"] == {"count": 2, "lastObservedTime": "2026-01-01T00:05:00.000000Z"}
+
+
+def make_absence(fingerprint: str) -> Outcome:
+    return Outcome(fingerprint, (Problem(INGRESS.ref, "", "service-not-found", "Service app/web not found"),))
+
+
+async def test_what_appears_soon_was_never_missing() -> None:
+    server = FakeApiServer(page([], "1"), DONE, DONE)
+    async with server.client() as api, reporting(api, Clock(), patience=60) as reporter:
+        reporter.observe(INGRESS, make_absence("1"))
+        reporter.observe(INGRESS, make_outcome("2"))
+        await eventually_asked(server, "GET", "POST")
+    assert server.bodies[1][1]["reason"] == "Updated"
+
+
+async def test_what_stays_away_is_announced() -> None:
+    server = FakeApiServer(page([], "1"), DONE, DONE)
+    async with server.client() as api, reporting(api, Clock(), patience=0.01) as reporter:
+        reporter.observe(INGRESS, make_absence("1"))
+        await eventually_asked(server, "GET", "POST")
+    assert server.bodies[1][1]["note"] == "upsert routes: Service app/web not found"
 
 
 async def test_a_series_ends_after_six_minutes() -> None:
