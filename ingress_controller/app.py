@@ -29,6 +29,7 @@ from ingress_controller.model.private import PrivateBytes
 from ingress_controller.model.upstream import Address
 from ingress_controller.objects.store import Store
 from ingress_controller.pipeline import Pipeline, StatusSource
+from ingress_controller.private_file import write_private
 from ingress_controller.report.events import EventReporter
 from ingress_controller.report.log import LogReporter
 from ingress_controller.report.outcome import Reporter
@@ -242,7 +243,7 @@ def _envoy(settings: Settings) -> supervisor.Supervisor | None:
     file = settings.data_dir / "bootstrap.json"
     text = json.dumps(bootstrap(xds, settings.data_dir / "adm.sock", socket.gethostname()), indent=2)
     if settings.envoy == "none":
-        supervisor.write_private(file, text)
+        write_private(file, text)
         log.info("no Envoy is started; start one with this bootstrap configuration", file=str(file))
         return None
     return supervisor.Supervisor(supervisor.Envoy(supervisor.find_program(settings.envoy), text, file))

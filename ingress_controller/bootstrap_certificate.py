@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
 from ingress_controller.model.certificate import Certificate
 from ingress_controller.model.private import PrivateBytes
-from ingress_controller.supervisor import write_private
+from ingress_controller.private_file import write_private
 
 FILE = "bootstrap-certificate.pem"
 _VALID = timedelta(days=3650)

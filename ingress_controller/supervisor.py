@@ -26,6 +26,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wai
 
 from ingress_controller import die_with_parent
 from ingress_controller.errors import StartError
+from ingress_controller.private_file import write_private
 
 LOG = structlog.stdlib.get_logger(__name__)
 ENVOY_LOG = structlog.stdlib.get_logger("envoy")
@@ -211,15 +212,6 @@ def with_parent(argv: tuple[str, ...]) -> tuple[str, ...]:
     if sys.platform != "linux":
         return argv
     return (sys.executable, "-I", "-S", die_with_parent.__file__, str(os.getpid()), *argv)
-
-
-def write_private(path: Path, text: str) -> None:
-    """Replace a file by one that only its owner can read."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    draft.unlink(missing_ok=True)
-    with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:  # noqa: PTH123
-        file.write(text)
-    draft.replace(path)
 
 
 async def stop(process: Process, grace: float) -> None:

@@ -77,7 +77,6 @@ class TypedLocalObjectReference(_View, frozen=True):
 
     kind: str
     name: str
-    api_group: str | None = None
 
 
 class IngressBackend(_View, frozen=True):
@@ -137,7 +136,6 @@ class LoadBalancerIngress(_View, frozen=True):
 
     ip: str = ""
     hostname: str = ""
-    ip_mode: str | None = None
     ports: tuple[PortStatus, ...] = ()
 
 
