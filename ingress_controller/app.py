@@ -126,7 +126,7 @@ def translate_manifests(paths: Sequence[Path], settings: Settings) -> Translatio
     encoder = Encoder(_offline_envoy_options(settings))
     cache = Cache()
     cache.update(encoder.start())
-    cache.update(encoder.encode(update.hosts, update.upstreams, update.endpoints))
+    cache.update(encoder.encode(update.hosts, update.upstreams, update.secrets, update.endpoints))
     hosts = [host for host in update.hosts.values() if host]
     upstreams = {name: upstream for name, upstream in update.upstreams.items() if upstream}
     endpoints = {name: resolved for name, resolved in update.endpoints.items() if resolved}

@@ -120,10 +120,10 @@ class Pipeline:
 
     async def _encode(self, update: Update) -> Changes:
         """Encode an update as a whole, but let streams and probes have their turn meanwhile."""
-        resources = self._encoder.encode({}, update.upstreams, update.endpoints)
+        resources = self._encoder.encode({}, update.upstreams, update.secrets, update.endpoints)
         hosts = iter(update.hosts.items())
         while some := dict(islice(hosts, _HOSTS_AT_ONCE)):
-            for url, changed in self._encoder.encode(some, {}, {}).items():
+            for url, changed in self._encoder.encode(some, {}, {}, {}).items():
                 resources[url].update(changed)
             await asyncio.sleep(0)
         return resources

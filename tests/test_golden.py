@@ -100,7 +100,7 @@ class Served:
 
     def apply(self, changes: Iterable[Change]) -> None:
         update = self._graph.apply(changes)
-        self._cache.update(self._encoder.encode(update.hosts, update.upstreams, update.endpoints))
+        self._cache.update(self._encoder.encode(update.hosts, update.upstreams, update.secrets, update.endpoints))
         self.hosts = {name: host for name, host in {**self.hosts, **update.hosts}.items() if host}
         for ref, outcome in update.outcomes.items():
             self.problems.pop(ref, None)

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 
 from ingress_controller.annotations.settings import Access, Settings
-from ingress_controller.annotations.table import BY_NAME
+from ingress_controller.annotations.table import BY_NAME, TABLE, Annotation
 from ingress_controller.model.policy import Policy
 from ingress_controller.model.problem import Problem, Reason
 from ingress_controller.model.reference import ObjectRef
@@ -49,6 +49,8 @@ def parse(ingress: ObjectRef, annotations: Mapping[str, str], prefix: str) -> Pa
         if row is None:
             problems.append(_problem(ingress, key, "invalid-annotation", _unknown(prefix, name)))
         elif text.strip() or not row.empty_is_unset:
+            if row.lands in parsed:
+                problems.append(_problem(ingress, key, "invalid-annotation", f"{key}: {_twin(row)} says the same"))
             try:
                 parsed[row.lands] = row.parse(text)
             except ValueError as error:
@@ -107,9 +109,14 @@ def _conflicts(settings: Settings, prefix: str) -> Iterator[tuple[str, str]]:
             yield f"{prefix}/remove_request_headers", f"{name} is also set, by {prefix}/set_request_headers"
 
 
+def _twin(row: Annotation) -> str:
+    """The other name of an annotation that has two."""
+    return next(other.name for other in TABLE if other.lands == row.lands and other is not row)
+
+
 def _unknown(prefix: str, name: str) -> str:
     near = difflib.get_close_matches(name, BY_NAME, n=3, cutoff=0.5)
-    hint = f"the nearest known are {', '.join(near)}" if near else f"known are {', '.join(sorted(BY_NAME))}"
+    hint = f"the nearest known are {', '.join(near)}" if near else "docs/reference/annotations.md lists the known ones"
     return f"unknown {prefix}/{name}; {hint}"
 
 

@@ -47,6 +47,19 @@ class Forwarding:
     timeout: timedelta = timedelta(seconds=30)
     set_request_headers: tuple[tuple[str, str], ...] = ()
     remove_request_headers: tuple[str, ...] = ()
+    set_response_headers: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SecretNames:
+    """Secrets of the Ingress's own namespace, by what they are for."""
+
+    set_request_headers: str | None = None
+    set_response_headers: str | None = None
+    tls_client: str | None = None
+    tls_custom_ca: str | None = None
+    tls_downstream_client_ca: str | None = None
+    service_account_token: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,3 +70,4 @@ class Settings:
     matching: Matching = field(default_factory=Matching)
     connection: Connection = field(default_factory=Connection)
     forwarding: Forwarding = field(default_factory=Forwarding)
+    secrets: SecretNames = field(default_factory=SecretNames)

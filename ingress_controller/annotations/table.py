@@ -42,6 +42,7 @@ _CLAIMS = "a map from claim names to lists of strings, whole numbers or booleans
 _PATH = "a path in its normal form that begins with /, without query or fragment"
 _DURATION = "a duration of the units ns, us, ms, s, m and h: 0s, or from 1ms to 8760h"
 _HEADERS = "a map from header names to values, at most 1000; none that frames or routes a message or tells an identity"
+_NAMED = "the name of a Secret in the namespace of the Ingress"
 _HEADER_NAMES = "a list of header names, with the same exceptions"
 
 TABLE = (
@@ -125,6 +126,42 @@ TABLE = (
         "remove_request_headers", values.header_names, ("forwarding", "remove_request_headers"),
         _HEADER_NAMES, '["X-Debug"]',
         "Remove these headers from requests to the upstream.",
+    ),
+    Annotation(
+        "set_request_headers_secret", values.secret_name, ("secrets", "set_request_headers"),
+        _NAMED, "upstream-credentials",
+        "Set a header on requests to the upstream for each key of this Secret of type Opaque.",
+    ),
+    Annotation(
+        "set_response_headers_secret", values.secret_name, ("secrets", "set_response_headers"),
+        _NAMED, "response-headers",
+        "Set a header on responses for each key of this Secret of type Opaque.",
+    ),
+    Annotation(
+        "tls_client_secret", values.secret_name, ("secrets", "tls_client"),
+        _NAMED, "upstream-client",
+        "Show the upstream the certificate of this Secret of type kubernetes.io/tls.",
+    ),
+    Annotation(
+        "tls_custom_ca_secret", values.secret_name, ("secrets", "tls_custom_ca"),
+        _NAMED, "upstream-ca",
+        "Verify the upstream's certificate with ca.crt of this Secret, rather than with the system's authorities.",
+    ),
+    Annotation(
+        "tls_downstream_client_ca_secret", values.secret_name, ("secrets", "tls_downstream_client_ca"),
+        _NAMED, "client-ca",
+        "Ask clients for a certificate, and deny those whose certificate ca.crt of this Secret has not signed.",
+    ),
+    Annotation(
+        "kubernetes_service_account_token", values.secret_name, ("secrets", "service_account_token"),
+        _NAMED, "kube-apiserver-token",
+        "Speak to a kube-apiserver with the token of this Secret of type kubernetes.io/service-account-token, "
+        "and impersonate the user.",
+    ),
+    Annotation(
+        "kubernetes_service_account_token_secret", values.secret_name, ("secrets", "service_account_token"),
+        _NAMED, "kube-apiserver-token",
+        "The newer name of kubernetes_service_account_token.",
     ),
 )  # fmt: skip
 

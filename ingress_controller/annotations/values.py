@@ -17,6 +17,7 @@ _DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)", re.ASCII)
 _MIN_SECONDS = 0.001
 _MAX_SECONDS = 8760 * 3600
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
+_OBJECT_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?", re.ASCII)
 _UNSAFE_HEADERS = frozenset({"host", "connection", "content-length", "transfer-encoding", "upgrade", "te", "trailer",
                              "keep-alive", "proxy-connection", "cookie", "x-host-scope"})  # fmt: skip
 _OWN_HEADER_PREFIXES = ("x-pomerium-", "x-envoy-", "impersonate-", "x-ingress-")
@@ -131,12 +132,27 @@ def header_name(name: str) -> str:
     return name
 
 
-def _header_value(name: str, node: yaml.Node) -> str:
-    value = _scalar(node, f"{name}: a header's value")
+def header_text(name: str, value: str) -> str:
+    """The value of the header ``name``, as it is."""
     if re.search(r"[\x00-\x08\x0a-\x1f\x7f]", value):
         raise ValueError(f"{name}: a header's value must be one line without control characters")
     if len(value.encode()) > _MAX_HEADER_BYTES:
         raise ValueError(f"{name}: a header's value must have at most {_MAX_HEADER_BYTES} bytes")
+    return value
+
+
+def secret_name(text: str) -> str:
+    """The name of a Secret, without its namespace: it is always the namespace of the Ingress."""
+    value = text.strip()
+    if "/" in value:
+        raise ValueError(f"must be a Secret in the namespace of the Ingress, named without it, got {value[:80]!r}")
+    if len(value) > 253 or not _OBJECT_NAME.fullmatch(value):
+        raise ValueError(f"must be the name of a Secret, got {value[:80]!r}")
+    return value
+
+
+def _header_value(name: str, node: yaml.Node) -> str:
+    value = header_text(name, _scalar(node, f"{name}: a header's value"))
     if "${pomerium." in value or value.startswith("$pomerium."):
         raise ValueError(f"{name}: ${{pomerium.*}} variables are not available")
     return value

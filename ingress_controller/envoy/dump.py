@@ -26,6 +26,9 @@ def readable(resources: Mapping[str, Mapping[str, Resource]]) -> dict[str, dict[
 
 def _readable(url: str, resource: Resource) -> dict[str, Any]:
     message = MESSAGES[url].parse(b"".join(resource.parts))
-    if isinstance(message, Secret) and message.tls_certificate:
-        message.tls_certificate.private_key = _REDACTED
+    if isinstance(message, Secret):
+        if message.tls_certificate:
+            message.tls_certificate.private_key = _REDACTED
+        if message.generic_secret:
+            message.generic_secret.secret = _REDACTED
     return message.to_dict()

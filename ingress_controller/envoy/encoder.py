@@ -23,6 +23,7 @@ from ingress_controller.envoy.listener import NO_SERVER_NAME, listeners, redirec
 from ingress_controller.envoy.messages import chain_secret, resource_name
 from ingress_controller.envoy.options import Options
 from ingress_controller.model.host import Host, covering, is_wildcard
+from ingress_controller.model.secret import Material
 from ingress_controller.model.upstream import Endpoints, Upstream
 from xds import Resource, ResourceType
 
@@ -85,15 +86,16 @@ class Encoder:
         self,
         hosts: Mapping[str, Host | None],
         upstreams: Mapping[str, Upstream | None],
+        secrets: Mapping[str, Material | None],
         endpoints: Mapping[str, Endpoints | None],
     ) -> Changes:
-        """The resources that change with these hosts, upstreams and endpoints."""
+        """The resources that change with these hosts, upstreams, secrets and endpoints."""
         chained = self._chained
         listener = self._rechain(hosts)
         return {
             CLUSTER: {name: self._cluster(name, upstream) for name, upstream in upstreams.items()},
             ENDPOINTS: {name: _assignment(name, resolved) for name, resolved in endpoints.items()},
-            SECRET: self._secrets(hosts.keys(), chained),
+            SECRET: self._secrets(hosts.keys(), chained) | {name: _secret(name, s) for name, s in secrets.items()},
             LISTENER: listener,
             SCOPE: {resource_name(name): _scope(name, changed) for name, changed in hosts.items()},
         }
@@ -152,6 +154,10 @@ def _assignment(name: str, resolved: Endpoints | None) -> Resource | None:
     A cluster waits for the endpoints it asks for, and Envoy does not ask a second time for what it has.
     """
     return Resource(name, (bytes(load_assignment(name, resolved)),)) if resolved else None
+
+
+def _secret(name: str, material: Material | None) -> Resource | None:
+    return Resource(name, secret.encode(name, material)) if material else None
 
 
 def _scope(name: str, changed: Host | None) -> Resource | None:

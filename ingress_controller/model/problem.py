@@ -22,6 +22,7 @@ Reason = Literal[
     "endpoints-not-found",
     "backend-not-allowed",
     "secret-not-found",
+    "invalid-secret",
     "invalid-certificate",
     "refused-by-envoy",
     "internal-error",
@@ -38,7 +39,9 @@ REASONS: Mapping[Reason, str] = {
     "port-not-found": "The Service has no such TCP port; the path answers 503.",
     "endpoints-not-found": "The Service's port has no ready endpoint; Envoy answers 503 until there is one.",
     "backend-not-allowed": "The backend is no Service, or an ExternalName that may not be used; the path answers 503.",
-    "secret-not-found": "A Secret of spec.tls is not there; the self-signed bootstrap certificate is shown.",
+    "secret-not-found": "A Secret is not there. For spec.tls the self-signed bootstrap certificate is shown; for an "
+    "annotation all paths answer 503.",
+    "invalid-secret": "A Secret that an annotation names has a wrong type, key or value; all paths answer 503.",
     "invalid-certificate": "A Secret of spec.tls has no certificate with its key; the bootstrap certificate is shown.",
     "refused-by-envoy": "Envoy refuses what was made of the object; the last version that it took stays.",
     "internal-error": "The controller fails on the object, which is its own mistake; nothing of the object is served.",

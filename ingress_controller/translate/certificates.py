@@ -1,7 +1,7 @@
 """TLS Secrets to certificates.
 
 In: a Secret that ``spec.tls`` names. Out: a ``Certificate`` whose key belongs to its leaf and is one that Envoy takes;
-``ValueError`` says which key of the Secret is wrong, and how.
+``ValueError`` says which key of the Secret is wrong, and how; the caller names the Secret.
 """
 
 from cryptography import x509
@@ -21,15 +21,12 @@ _SUPPORTED = "RSA of 2048 bits or more, P-256, P-384, P-521 and Ed25519"
 def from_secret(secret: Secret) -> Certificate:
     """Read ``tls.crt`` and ``tls.key`` of a Secret of type kubernetes.io/tls."""
     if secret.type != TYPE:
-        raise ValueError(f"Secret {secret.metadata.name} must be of type {TYPE}, got {secret.type}")
+        raise ValueError(f"must be of type {TYPE}, got {secret.type}")
     values = secret.values
     for key in ("tls.crt", "tls.key"):
         if not values.get(key):
-            raise ValueError(f"Secret {secret.metadata.name} has no {key}")
-    try:
-        return _certificate(values["tls.crt"], PrivateBytes(values["tls.key"]))
-    except ValueError as error:
-        raise ValueError(f"Secret {secret.metadata.name}: {error}") from None
+            raise ValueError(f"has no {key}")
+    return _certificate(values["tls.crt"], PrivateBytes(values["tls.key"]))
 
 
 def _certificate(chain: bytes, key: PrivateBytes) -> Certificate:

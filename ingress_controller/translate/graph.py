@@ -8,13 +8,14 @@ everything.
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, TypeVar
 
 from ingress_controller.model.host import Host
 from ingress_controller.model.outcome import Outcome
 from ingress_controller.model.problem import Problem
 from ingress_controller.model.reference import ObjectRef
+from ingress_controller.model.secret import Material
 from ingress_controller.model.upstream import Endpoints, ServicePort, Upstream
 from ingress_controller.objects.change import Change
 from ingress_controller.objects.store import Store
@@ -36,6 +37,7 @@ class Update:
 
     hosts: Mapping[str, Host | None]
     upstreams: Mapping[str, Upstream | None]
+    secrets: Mapping[str, Material | None]
     endpoints: Mapping[str, Endpoints | None]
     outcomes: Mapping[ObjectRef, Outcome | None]
 
@@ -43,6 +45,15 @@ class Update:
 Refused = Literal["host", "upstream"]
 _Key = TypeVar("_Key")
 _Value = TypeVar("_Value")
+
+
+@dataclass(frozen=True, slots=True)
+class _Touched:
+    """The names of what a batch may have changed."""
+
+    hosts: set[str] = field(default_factory=set)
+    upstreams: set[str] = field(default_factory=set)
+    secrets: set[str] = field(default_factory=set)
 
 
 class Graph:
@@ -56,6 +67,7 @@ class Graph:
         self._hosts: dict[str, Host] = {}
         self._conflicts: dict[str, tuple[Problem, ...]] = {}
         self._upstreams: dict[str, Upstream] = {}
+        self._secrets: dict[str, Material] = {}
         self._endpoints: dict[ServicePort, Endpoints] = {}
         self._ports: dict[ObjectRef, set[ServicePort]] = {}
         self._refusals: dict[tuple[Refused, str], str] = {}
@@ -64,6 +76,7 @@ class Graph:
         self._dependents: Index[ObjectRef, ObjectRef] = Index()
         self._claimants: Index[ObjectRef, str] = Index()
         self._users: Index[ObjectRef, str] = Index()
+        self._secret_users: Index[ObjectRef, str] = Index()
         self._port_users: Index[str, ServicePort] = Index()
 
     def apply(self, changes: Iterable[Change]) -> Update:
@@ -77,13 +90,14 @@ class Graph:
                 ingresses.add(change.ref)
             services |= {s.service for s in (before, change.object) if isinstance(s, EndpointSlice) and s.service}
         ingresses |= self._reclassified()
-        touched_hosts, touched_upstreams = self._compile(ingresses)
-        upstreams, ports = self._settle_upstreams(touched_upstreams)
+        touched = self._compile(ingresses)
+        upstreams, ports = self._settle_upstreams(touched.upstreams)
         reached = {name for port in self._resolve(ports, services) for name in self._port_users.of(port)}
         endpoints = {name: self._endpoints_of(name) for name in reached.union(upstreams)}
-        hosts, disputed = self._assemble(touched_hosts)
+        hosts, disputed = self._assemble(touched.hosts)
         concerned = (self._users.of(name) for name in reached)
-        return Update(hosts, upstreams, endpoints, self._judge(ingresses.union(disputed, *concerned)))
+        outcomes = self._judge(ingresses.union(disputed, *concerned))
+        return Update(hosts, upstreams, self._settle_secrets(touched.secrets), endpoints, outcomes)
 
     def serves(self, ingress: ObjectRef) -> bool:
         """Whether an Ingress is ours."""
@@ -93,7 +107,7 @@ class Graph:
         """Take note that Envoy refused a host or an upstream; that holds until it changes."""
         self._refusals[kind, name] = message
         owners = self._claimants.of(name) if kind == "host" else self._users.of(name)
-        return Update({}, {}, {}, self._judge(owners))
+        return Update({}, {}, {}, {}, self._judge(owners))
 
     def _reclassified(self) -> set[ObjectRef]:
         """All Ingresses, when the set of our classes has changed."""
@@ -103,22 +117,23 @@ class Graph:
         self._classes = classes
         return {ingress.ref for ingress in self._store.all(Ingress)}
 
-    def _compile(self, ingresses: Iterable[ObjectRef]) -> tuple[set[str], set[str]]:
-        """Compile Ingresses. Returns the names of the hosts and upstreams that this concerns."""
-        hosts: set[str] = set()
-        upstreams: set[str] = set()
+    def _compile(self, ingresses: Iterable[ObjectRef]) -> _Touched:
+        """Compile Ingresses. Returns the names of what this concerns."""
+        touched = _Touched()
         for ref in ingresses:
             before, after = self._compiled.get(ref), self._compile_one(ref)
             if not _replace(self._compiled, ref, after):
                 continue
             _replace(self._fingerprints, ref, _fingerprint(after) if after else None)
             for compiled in filter(None, (before, after)):
-                hosts |= compiled.routes.keys()
-                upstreams |= {upstream.name for upstream in compiled.upstreams}
+                touched.hosts.update(compiled.routes)
+                touched.upstreams.update(upstream.name for upstream in compiled.upstreams)
+                touched.secrets.update(compiled.secrets)
             self._dependents.set(ref, after.depends if after else ())
             self._claimants.set(ref, after.routes if after else ())
             self._users.set(ref, {upstream.name for upstream in after.upstreams} if after else ())
-        return hosts, upstreams
+            self._secret_users.set(ref, after.secrets if after else ())
+        return touched
 
     def _compile_one(self, ref: ObjectRef) -> Compiled | None:
         ingress = self._store.get(Ingress, ref.namespace, ref.name)
@@ -145,6 +160,16 @@ class Graph:
             ports |= {u.target for u in (before, after) if u and isinstance(u.target, ServicePort)}
             self._port_users.set(name, {after.target} if after and isinstance(after.target, ServicePort) else ())
         return changed, ports
+
+    def _settle_secrets(self, names: Iterable[str]) -> dict[str, Material | None]:
+        """Find the secrets that changed. All users of a name have read the same Secret: any one of them will do."""
+        changed: dict[str, Material | None] = {}
+        for name in names:
+            user = next(iter(self._secret_users.of(name)), None)
+            after = self._compiled[user].secrets[name] if user else None
+            if _replace(self._secrets, name, after):
+                changed[name] = after
+        return changed
 
     def _resolve(self, ports: set[ServicePort], services: Iterable[ObjectRef]) -> set[ServicePort]:
         """Resolve the endpoints of ports that came into or out of use, and of Services whose slices changed."""
@@ -221,7 +246,7 @@ def _failed(ingress: Ingress, error: Exception) -> Compiled:
     """Nothing is served for an Ingress that this program cannot handle."""
     message = f"parsing ingress: a mistake in this controller, please report it: {error!r}"
     problem = Problem(ingress.ref, "", "internal-error", message)
-    return Compiled(ingress.ref, "", {}, (), {}, (problem,), frozenset())
+    return Compiled(ingress.ref, "", {}, (), {}, {}, (problem,), frozenset())
 
 
 def _fingerprint(compiled: Compiled) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ingress_controller.annotations.parse import Parsed, parse
+from ingress_controller.annotations.settings import SecretNames
 from ingress_controller.model.certificate import Certificate
 from ingress_controller.model.host import covering
 from ingress_controller.model.policy import Policy
@@ -23,14 +24,16 @@ from ingress_controller.model.route import (
     Route,
     Unavailable,
 )
+from ingress_controller.model.secret import Material
 from ingress_controller.model.upstream import Upstream
 from ingress_controller.objects.store import Store
 from ingress_controller.objects.views import Ingress, Secret
-from ingress_controller.translate import certificates
+from ingress_controller.translate import certificates, secrets
 from ingress_controller.translate.backends import Backend, BackendError, resolve, service_of
 from ingress_controller.translate.claims import Claim, claims
 from ingress_controller.translate.matching import parse_host, parse_path
 from ingress_controller.translate.options import Options
+from ingress_controller.translate.secrets import Named
 
 _CONTEXT = "parsing ingress: "
 NOBODY = Policy(allow=(), deny=())
@@ -47,6 +50,7 @@ class Compiled:
             without routes: it is claimed, and must not be served by a wildcard.
         upstreams: those that its routes forward to.
         certificates: by host, for the hosts that it serves and has a valid Secret for.
+        secrets: what the Secrets that its annotations name hold, by the name under which Envoy asks for it.
         problems: everything that is wrong with it on its own.
         depends: the objects whose change means that it must be compiled again.
     """
@@ -56,6 +60,7 @@ class Compiled:
     routes: Mapping[str, tuple[Route, ...]]
     upstreams: tuple[Upstream, ...]
     certificates: Mapping[str, Certificate]
+    secrets: Mapping[str, Material]
     problems: tuple[Problem, ...]
     depends: frozenset[ObjectRef]
 
@@ -63,7 +68,8 @@ class Compiled:
 def compile_ingress(ingress: Ingress, store: Store, options: Options) -> Compiled:
     """Compile an Ingress as far as it can be."""
     parsed = _parse_annotations(ingress, options)
-    builder = _Builder(ingress, parsed, store, options)
+    named = secrets.resolve(ingress, parsed.settings.secrets, parsed.settings.forwarding, store, options.prefix)
+    builder = _Builder(ingress, replace(parsed, problems=(*parsed.problems, *named.problems)), named, store, options)
     for claim in claims(ingress):
         builder.add(claim)
     chosen, missing = _certificates(ingress, sorted(builder.routes), store)
@@ -73,20 +79,22 @@ def compile_ingress(ingress: Ingress, store: Store, options: Options) -> Compile
         routes={host: tuple(routes) for host, routes in builder.routes.items()},
         upstreams=tuple(sorted(builder.upstreams.values(), key=lambda upstream: upstream.name)),
         certificates=chosen,
-        problems=(*parsed.problems, *builder.problems, *missing),
-        depends=frozenset(_dependencies(ingress)),
+        secrets=named.materials,
+        problems=(*parsed.problems, *named.problems, *builder.problems, *missing),
+        depends=frozenset(_dependencies(ingress, parsed.settings.secrets)),
     )
 
 
 class _Builder:
     """Turns the claims of one Ingress into routes; collects problems and upstreams on the way."""
 
-    def __init__(self, ingress: Ingress, parsed: Parsed, store: Store, options: Options) -> None:
+    def __init__(self, ingress: Ingress, parsed: Parsed, named: Named, store: Store, options: Options) -> None:
         self.problems: list[Problem] = []
         self.routes: dict[str, list[Route]] = {}
         self.upstreams: dict[str, Upstream] = {}
         self._ingress = ingress
         self._parsed = parsed
+        self._named = named
         self._store = store
         self._options = options
         self._seen: set[tuple[str, PathMatch]] = set()
@@ -180,7 +188,8 @@ def _certificates(ingress: Ingress, hosts: Sequence[str], store: Store) -> tuple
         try:
             certificate = certificates.from_secret(secret)
         except ValueError as error:
-            problems.append(_certificate_problem(ingress, field, "invalid-certificate", str(error)))
+            message = f"Secret {tls.secret_name}: {error}"
+            problems.append(_certificate_problem(ingress, field, "invalid-certificate", message))
             continue
         names = certificates.dns_names(certificate)
         covered = {host for host in wanted if certificates.covers(names, host)}
@@ -204,8 +213,9 @@ def _certificate_problem(ingress: Ingress, field: str, reason: Reason, message: 
     )
 
 
-def _dependencies(ingress: Ingress) -> Iterator[ObjectRef]:
+def _dependencies(ingress: Ingress, names: SecretNames) -> Iterator[ObjectRef]:
     namespace = ingress.metadata.namespace
+    yield from secrets.references(names, namespace)
     for claim in claims(ingress):
         if claim.backend and (service := service_of(claim.backend, namespace)):
             yield service

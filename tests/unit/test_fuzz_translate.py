@@ -44,7 +44,7 @@ def translate(objects: Iterable[KubernetesObject | Malformed]) -> Update:
     endpoints = {port: found for port, found in update.endpoints.items() if found}
     encoder = Encoder(make_envoy_options())
     encoder.start()
-    encoder.encode(update.hosts, update.upstreams, update.endpoints)
+    encoder.encode(update.hosts, update.upstreams, update.secrets, update.endpoints)
     routes_yaml(hosts.values(), upstreams, endpoints)
     problems = [problem for outcome in update.outcomes.values() if outcome for problem in outcome.problems]
     assert [problem for problem in problems if problem.reason == "internal-error"] == []
