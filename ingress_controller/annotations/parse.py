@@ -50,7 +50,9 @@ def parse(ingress: ObjectRef, annotations: Mapping[str, str], prefix: str) -> Pa
             problems.append(_problem(ingress, key, "invalid-annotation", _unknown(prefix, name)))
         elif text.strip() or not row.empty_is_unset:
             if row.lands in parsed:
-                problems.append(_problem(ingress, key, "invalid-annotation", f"{key}: {_twin(row)} says the same"))
+                problems.append(
+                    _problem(ingress, key, "invalid-annotation", f"{key}: {_twin(row)} says the same, keep one of them")
+                )
             try:
                 parsed[row.lands] = row.parse(text)
             except ValueError as error:
