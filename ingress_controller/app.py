@@ -98,6 +98,8 @@ async def run(settings: Settings) -> None:
         StartError: it cannot be started like this.
     """
     make_data_directory(settings.data_dir)
+    if isinstance(settings.access_log, Path) and settings.envoy != "none":
+        _make_access_log(settings.access_log)
     async with AsyncExitStack() as stack:
         if settings.manifests:
             source: Directory | Cluster = Directory(settings.manifests)
@@ -174,6 +176,7 @@ def _envoy_options(settings: Settings, jwks: str, certificate: Certificate) -> E
         jwks=jwks,
         bootstrap_certificate=certificate,
         upstream_ca_file=str(settings.upstream_ca_file),
+        access_log=settings.access_log,
     )
 
 
@@ -247,3 +250,11 @@ def _envoy(settings: Settings) -> supervisor.Supervisor | None:
         log.info("no Envoy is started; start one with this bootstrap configuration", file=str(file))
         return None
     return supervisor.Supervisor(supervisor.Envoy(supervisor.find_program(settings.envoy), text, file))
+
+
+def _make_access_log(path: Path) -> None:
+    """Make the file, which tells who asked for what, closed to others; one that is there stays as it is."""
+    try:
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NONBLOCK, 0o600))
+    except OSError as error:
+        raise StartError(f"--access-log: {path} cannot be written: {error.strerror}") from error

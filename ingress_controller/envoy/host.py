@@ -4,6 +4,7 @@ In: a ``Host``. Out: a ``ScopedRouteConfiguration`` with its route configuration
 what changes on a host changes this resource and no other.
 """
 
+from functools import lru_cache
 from typing import Final
 
 from envoy_data_plane.envoy.config.core.v3 import (
@@ -28,16 +29,19 @@ from envoy_data_plane.envoy.config.route.v3 import (
 from envoy_data_plane.envoy.type.matcher.v3 import RegexMatchAndSubstitute
 from envoy_data_plane.google.protobuf import Any, Struct
 
+from ingress_controller.envoy import access_log
 from ingress_controller.envoy import policy as compiled_policy
 from ingress_controller.envoy.filters import cookie_strip, policy, scope_fallback
 from ingress_controller.envoy.messages import literal, pack, regex, resource_name
 from ingress_controller.model.host import Host
+from ingress_controller.model.reference import ObjectRef
 from ingress_controller.model.route import Exact, Forward, PathMatch, Prefix, Regex, Unavailable
 from ingress_controller.model.route import Route as ModelRoute
 
 OWN_PATHS: Final = "/.pomerium/"
 
-_SCOPE_MATCHED = Metadata(filter_metadata={scope_fallback.NAME: Struct.from_dict({scope_fallback.MATCHED: True})})
+_MATCHED = Struct.from_dict({scope_fallback.MATCHED: True})
+_SCOPE_MATCHED = Metadata(filter_metadata={scope_fallback.NAME: _MATCHED})
 
 # Only requests that no upstream has begun to see: endpoints go away a moment before Envoy knows.
 _RETRIES = RetryPolicy(retry_on="connect-failure,refused-stream,reset-before-request", num_retries=2)
@@ -95,7 +99,7 @@ def _no_such_route() -> Route:
 
 
 def _route(route: ModelRoute) -> Route:
-    made = Route(name=route.id, match=_match(route.match), metadata=_SCOPE_MATCHED)
+    made = Route(name=route.id, match=_match(route.match), metadata=_metadata(route.ingress))
     match route.action:
         case Forward():
             made.route = _forward(route.match, route.action)
@@ -106,6 +110,13 @@ def _route(route: ModelRoute) -> Route:
             made.direct_response = _answer(503, reason)
             made.typed_per_filter_config = {policy.NAME: policy.EXEMPT}
     return made
+
+
+# Most Ingresses have several routes, and hosts are encoded one after the other.
+@lru_cache(maxsize=128)
+def _metadata(ingress: ObjectRef) -> Metadata:
+    origin = Struct.from_dict({access_log.INGRESS: f"{ingress.namespace}/{ingress.name}"})
+    return Metadata(filter_metadata={scope_fallback.NAME: _MATCHED, access_log.METADATA: origin})
 
 
 def _policy(route: ModelRoute) -> Any:

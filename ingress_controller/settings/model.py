@@ -35,6 +35,7 @@ from ingress_controller.settings.values import (
     RedisStore,
     SqliteStore,
     UnixSocket,
+    parse_access_log,
     parse_certificates,
     parse_certificates_file,
     parse_choice,
@@ -254,6 +255,10 @@ class Settings(BaseModel):
         Setting(LOG, "debug|info|warning|error", parse_choice("debug", "info", "warning", "error")),
     ] = "info"
     """The least severe messages that are written."""
+    access_log: Annotated[Path | Literal["stdout", "off"], Setting(LOG, "stdout|off|FILE", parse_access_log, Path)] = (
+        "stdout"
+    )
+    """Where Envoy writes a line of JSON for each request: its standard output, nowhere, or this file."""
 
     @field_validator("databroker_service_url")
     @classmethod

@@ -86,4 +86,5 @@ def make_cases(folder: Path) -> dict[str, Case]:
         ),
         "log_format": Case("json", "json", "xml", "must be text or json, got 'xml'"),
         "log_level": Case("debug", "debug", "loud", "must be debug, info, warning or error, got 'loud'"),
+        "access_log": Case("off", "off", "\0", "must be a path"),
     }
