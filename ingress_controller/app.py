@@ -8,6 +8,7 @@ import asyncio
 import json
 import os
 import socket
+import ssl
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ import grpc.aio
 import structlog
 
 from ingress_controller import bootstrap_certificate, health, session, supervisor
+from ingress_controller.admission.server import ServerCertificate, webhook_app
 from ingress_controller.envoy import dump
 from ingress_controller.envoy.bootstrap import bootstrap
 from ingress_controller.envoy.encoder import CLUSTER, EXTENSION, LISTENER, ROUTES, SCOPE, TYPES, Encoder
@@ -64,9 +66,9 @@ class Controller:
         self.metrics = Metrics()
         self.cache = Cache()
         store = Store()
-        graph = Graph(translate_options(settings), store)
+        self.graph = Graph(translate_options(settings), store)
         encoder = Encoder(envoy_options(settings))
-        self.pipeline = Pipeline(store, graph, encoder, self.cache, reporter, self.metrics, status)
+        self.pipeline = Pipeline(store, self.graph, encoder, self.cache, reporter, self.metrics, status)
         self.xds = Server(self.cache, TYPES, self.pipeline.offer, self.metrics, filled=self.pipeline.applied)
         self._was_ready = False
 
@@ -205,12 +207,19 @@ async def _endpoints(controller: Controller) -> AsyncIterator[None]:
     settings = controller.settings
     probes = health.health_app(controller.missing)
     metrics = health.metrics_app(controller.metrics.registry)
+    webhook = webhook_app(controller.graph.examine, lambda: controller.pipeline.synced)
     async with (
         health.serve(settings.health_probe_bind_address, probes, "--health-probe-bind-address"),
         health.serve(settings.metrics_bind_address, metrics, "--metrics-bind-address"),
+        health.serve(settings.webhook_bind_address, webhook, "--webhook-bind-address", _webhook_tls(settings)),
         serve_xds(controller),
     ):
         yield
+
+
+def _webhook_tls(settings: Settings) -> ssl.SSLContext | None:
+    certificate, key = settings.webhook_tls_cert_file, settings.webhook_tls_key_file
+    return ServerCertificate(certificate, key).context if certificate and key else None
 
 
 @asynccontextmanager
