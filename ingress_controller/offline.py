@@ -14,6 +14,8 @@ from typing import TypeVar
 
 from ingress_controller.errors import StartError
 from ingress_controller.kubernetes_api import connect
+from ingress_controller.lint.check import Result, check
+from ingress_controller.lint.positions import Document
 from ingress_controller.model.host import Host, covering
 from ingress_controller.model.problem import Problem
 from ingress_controller.model.reference import ObjectRef
@@ -24,11 +26,13 @@ from ingress_controller.objects.store import Store
 from ingress_controller.objects.views import Ingress
 from ingress_controller.settings import Settings
 from ingress_controller.sources.cluster import Cluster
-from ingress_controller.sources.directory import Directory
+from ingress_controller.sources.directory import Directory, manifest_files
+from ingress_controller.sources.manifests import parse_located
 from ingress_controller.translate.graph import Graph, Update
 from ingress_controller.translate.options import Options
 
 _CLUSTER_SECONDS = 30
+_STANDARD_INPUT = "stdin"
 _Key = TypeVar("_Key", bound=ObjectRef | str)
 _Value = TypeVar("_Value")
 
@@ -92,6 +96,40 @@ def read_state(paths: Sequence[Path], settings: Settings) -> State:
 def from_manifests(paths: Sequence[Path], settings: Settings) -> State:
     """Read manifests, and compile what they hold."""
     return compile_batch(Directory(paths).read(), translate_options(settings))
+
+
+def lint(
+    paths: Sequence[Path], settings: Settings, standard_input: bytes | None, *, complete: bool
+) -> tuple[Result, int]:
+    """Check manifests. Returns what was found, and the number of files.
+
+    Args:
+        paths: files and folders; ``-`` stands for standard input.
+        settings: as for a controller.
+        standard_input: what comes from there; ``None`` if nobody asks for it.
+        complete: whether the manifests are all there is.
+
+    Raises:
+        StartError: a file cannot be read.
+    """
+    named = [path for path in paths if str(path) != "-"]
+    files = {str(path): _read(path) for path in sorted(set(manifest_files(named)))}
+    if standard_input is not None:
+        files[_STANDARD_INPUT] = standard_input
+    documents = [
+        Document(name, lines, located)
+        for name, text in files.items()
+        for lines in [text.decode(errors="replace").split("\n")]
+        for located in parse_located(text, name)
+    ]
+    return check(documents, translate_options(settings), complete=complete), len(files)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise StartError(f"{path}: cannot be read: {error.strerror}") from error
 
 
 async def from_cluster(settings: Settings) -> State:
