@@ -18,10 +18,8 @@ _IMPLIED = frozenset({"is", "in", "has"})
 
 def summarize(policy: Policy) -> str:
     """Who may, in a few words."""
-    if admits_everybody(policy, Standing.ANONYMOUS):
-        return "everybody"
     if admits_everybody(policy, Standing.SIGNED_IN):
-        return "everybody signed in"
+        return "everybody" if admits_everybody(policy, Standing.ANONYMOUS) else "everybody signed in"
     if admits_nobody(policy):
         return "nobody"
     allowed = words(Any(tuple(rule.condition for rule in policy.allow)))
