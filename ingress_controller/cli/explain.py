@@ -110,7 +110,9 @@ def explain(
     if method.upper() == "CONNECT":
         raise StartError("--method: CONNECT has no path, so that no route of a web page is chosen")
     visitor = Visitor(method.upper(), source_ip, session_of(who, url.host))
-    logs.configure("text", "warning")
+    if not paths:
+        # Says what keeps the cluster from being read.
+        logs.configure("text", "warning")
     state = offline.read_state(paths, settings)
     served = Served(state.hosts, state.upstreams, state.endpoints)
     found = explain_request(served, url, visitor)

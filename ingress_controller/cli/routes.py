@@ -52,7 +52,9 @@ def routes(
     from ingress_controller.translate.render import routes_data, routes_yaml  # noqa: PLC0415
     from ingress_controller.translate.table import routes_table  # noqa: PLC0415
 
-    logs.configure("text", "warning")
+    if not paths:
+        # Says what keeps the cluster from being read.
+        logs.configure("text", "warning")
     state = offline.read_state(paths, settings)
     chosen = offline.select(state.hosts, names=hosts, namespaces=namespace)
     if output == "yaml":

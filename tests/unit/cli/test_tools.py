@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from ingress_controller import logs, offline
 from ingress_controller.cli import main
 from tests.manifests import CLASS, PUBLIC, SIGNED_IN, documents, make_ingress, make_policy, make_service, make_slice
+from tests.running import free_port
 
 QUICKSTART = "examples/quickstart"
 HELLO = "https://hello.localhost.pomerium.io/"
@@ -168,6 +170,24 @@ def test_a_kubeconfig_that_cannot_be_used_is_one_line(tmp_path: Path) -> None:
         result = invoke(*command, "--kubeconfig", str(file))
         assert result.exit_code == 2
         assert result.stderr.startswith("Error: "), result.output
+
+
+def test_a_cluster_that_does_not_answer_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (file := tmp_path / "config").write_text(
+        json.dumps(
+            {
+                "clusters": [{"name": "c", "cluster": {"server": f"http://127.0.0.1:{free_port()}"}}],
+                "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+                "users": [{"name": "u", "user": {"token": "x"}}],
+                "current-context": "c",
+            }
+        )
+    )
+    monkeypatch.setattr(logs, "configure", lambda *_: None)
+    monkeypatch.setattr(offline, "_CLUSTER_SECONDS", 0.5)
+    result = invoke("routes", "--kubeconfig", str(file))
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "Error: the cluster was not read within 0.5 seconds" in result.stderr
 
 
 # --- routes
