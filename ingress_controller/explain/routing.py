@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import re2
 
 from ingress_controller.explain.url import RefusedPathError, Target
-from ingress_controller.model.host import CATCH_ALL, Host, covering
+from ingress_controller.model.host import Host, covering
 from ingress_controller.model.route import Exact, PathMatch, Prefix, Regex, Route
 
 OWN_PATHS = "/.pomerium/"
@@ -87,7 +87,7 @@ def obstacle(match: PathMatch, path: str) -> str:
 
 
 def _names(hosts: Mapping[str, Host], name: str) -> Iterator[str]:
-    for candidate in (name, *covering(name)) if name != CATCH_ALL else (name,):
+    for candidate in (name, *covering(name)):
         yield candidate
         if candidate in hosts:
             return
