@@ -12,16 +12,21 @@ from ingress_controller.model.policy import (
     Any,
     AuthenticatedUser,
     Claim,
+    ClientCertificate,
     Constant,
     Contains,
+    CorsPreflight,
     Domain,
     Email,
     EndsWith,
     Expression,
     Groups,
     HasAny,
+    HasLike,
+    HasNone,
     HttpMethod,
     HttpPath,
+    InvalidClientCertificate,
     IsOnly,
     NoneOf,
     Not,
@@ -69,6 +74,12 @@ def criterion(text: str) -> Expression:
         ("{groups: admins}", Groups(HasAny(("admins",)))),
         ("{groups: {has: admins}}", Groups(HasAny(("admins",)))),
         ("{groups: {is: admins}}", Groups(IsOnly("admins"))),
+        ("{groups: {in: [ops, dev, ops]}}", Groups(HasAny(("dev", "ops")))),
+        ("{groups: {not: ops}}", Groups(HasNone(("ops",)))),
+        ("{groups: {not_in: [ops, dev]}}", Groups(HasNone(("dev", "ops")))),
+        ("{groups: {contains: p}}", Groups(HasLike(Contains("p")))),
+        ("{groups: {starts_with: Team-}}", Groups(HasLike(StartsWith("Team-")))),
+        ("{groups: {ends_with: -x, not: b-x}}", All((Groups(HasLike(EndsWith("-x"))), Groups(HasNone(("b-x",)))))),
         ("{claim/family_name: Smith}", Claim("family_name", HasAny(("Smith",)))),
         ("{claim/a/b: {is: x}}", Claim("a/b", IsOnly("x"))),
         ("{claim/level: 1}", Claim("level", HasAny(("1",)))),
@@ -81,6 +92,17 @@ def criterion(text: str) -> Expression:
         ("{source_ip: 10.0.0.1}", SourceIp((ip_network("10.0.0.1/32"),))),
         ("{source_ip: ['2001:db8::/32', 10.0.0.1]}", SourceIp((ip_network("10.0.0.1"), ip_network("2001:db8::/32")))),
         ("{source_ip: []}", SourceIp(())),
+        ("{cors_preflight: true}", CorsPreflight()),
+        ("{cors_preflight: false}", Constant(value=False)),
+        ("{invalid_client_certificate: true}", InvalidClientCertificate()),
+        ("{invalid_client_certificate: false}", Constant(value=False)),
+        (f"{{client_certificate: {{fingerprint: {'ab' * 32}}}}}", ClientCertificate(("ab" * 32,))),
+        (f"{{client_certificate: {{fingerprint: '{':'.join(['AB'] * 32)}'}}}}", ClientCertificate(("ab" * 32,))),
+        (
+            f"{{client_certificate: {{fingerprint: [{'Cd' * 32}, {'cd' * 32}, {'ab' * 32}]}}}}",
+            ClientCertificate(("ab" * 32, "cd" * 32)),
+        ),
+        ("{client_certificate: {fingerprint: []}}", ClientCertificate(())),
     ],
 )
 def test_criteria(text: str, expected: Expression) -> None:
@@ -161,6 +183,9 @@ def test_mistakes_in_rules(text: str, message: str, path: str) -> None:
 
 STRING_OPERATORS = "is, not, in, not_in, contains, starts_with, ends_with"
 KNOWN = ", ".join(CRITERIA)
+INSTEAD = "write fingerprint, which a renewal of the certificate changes"
+NAMES = "the proxy cannot tell the names of a certificate apart for certain"
+FINGERPRINT = "expected the SHA-256 fingerprint of a certificate, 64 hexadecimal digits with or without colons"
 
 
 @pytest.mark.parametrize(
@@ -197,7 +222,11 @@ KNOWN = ", ".join(CRITERIA)
             "expected what follows the @ of an e-mail address, got the text '@a.b'",
             ".domain",
         ),
-        ("{groups: {in: [a]}}", 'unknown operator "in", only has, is are allowed', ".groups"),
+        ("{groups: {matches: a}}", f'unknown operator "matches", only has, {STRING_OPERATORS} are allowed', ".groups"),
+        ("{groups: {in: a}}", "expected a list of strings, got the text 'a'", ".groups.in"),
+        ("{groups: {not: [a]}}", "expected a string, got a list", ".groups.not"),
+        ("{groups: {starts_with: ''}}", "expected a string that is not empty", ".groups.starts_with"),
+        ("{claim/x: {in: [a]}}", 'unknown operator "in", only has, is are allowed', ".claim/x"),
         ("{groups: {has: [a]}}", "expected a string, got a list", ".groups.has"),
         ("{groups: 7}", "expected a string, got the number 7", ".groups"),
         ("{claim: x}", "a claim needs a name: write claim/NAME", ".claim"),
@@ -222,6 +251,53 @@ KNOWN = ", ".join(CRITERIA)
             ".source_ip",
         ),
         ("{source_ip: 10}", "expected a string, got the number 10", ".source_ip"),
+        ("{cors_preflight: 1}", "expected true or false, got the number 1", ".cors_preflight"),
+        (
+            "{cors_preflights: true}",
+            f'unknown criterion "cors_preflights", did you mean cors_preflight? only {KNOWN} are allowed',
+            ".cors_preflights",
+        ),
+        ("{invalid_client_certificate: {}}", "expected true or false, got a map", ".invalid_client_certificate"),
+        ("{client_certificate: true}", "expected a map of fingerprint, got the boolean true", ".client_certificate"),
+        ("{client_certificate: {}}", "expected a map of fingerprint, got a map", ".client_certificate"),
+        (
+            "{client_certificate: {fingerprints: ab}}",
+            'unknown key "fingerprints", did you mean fingerprint? only fingerprint are allowed',
+            ".client_certificate",
+        ),
+        (
+            "{client_certificate: {fingerprint: zz}}",
+            f"{FINGERPRINT}, got the text 'zz'",
+            ".client_certificate.fingerprint",
+        ),
+        (
+            f"{{client_certificate: {{fingerprint: [{'ab' * 32}, {'ab' * 20}]}}}}",
+            f"{FINGERPRINT}, got the text '{'ab' * 20}'",
+            ".client_certificate.fingerprint[1]",
+        ),
+        (
+            f"{{client_certificate: {{fingerprint: 'ab:{'ab' * 31}'}}}}",
+            f"{FINGERPRINT}, got the text 'ab:{'ab' * 18}a'",
+            ".client_certificate.fingerprint",
+        ),
+        (
+            "{client_certificate: {fingerprint: 12}}",
+            "expected a string, got the number 12",
+            ".client_certificate.fingerprint",
+        ),
+        (
+            "{client_certificate: {spki_hash: FsDbM0rUYIiL3V339eIKqiz6HPSB+Pz2WeAWhqlqh8U=}}",
+            f"spki_hash is not supported, because the proxy cannot compare public keys for one route: {INSTEAD}",
+            ".client_certificate.spki_hash",
+        ),
+        *(
+            (
+                f"{{client_certificate: {{{name}: {{ends_with: example.com}}}}}}",
+                f"{name} is not supported, because {NAMES}: {INSTEAD}",
+                f".client_certificate.{name}",
+            )
+            for name in ("san_dns", "san_email", "san_uri")
+        ),
     ],
 )
 def test_mistakes_in_criteria(text: str, message: str, path: str) -> None:
@@ -289,6 +365,15 @@ WORDS = st.sampled_from(
         "/",
         "10.0.0.0/8",
         "action",
+        "after",
+        "before",
+        "timezone",
+        "days",
+        "fingerprint",
+        "mon-fri",
+        "16:20",
+        "2030-01-01",
+        "Europe/Berlin",
     ]
 )
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | WORDS
