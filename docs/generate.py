@@ -60,6 +60,12 @@ MISTAKES = (
     "allow: {or: [{claim: x}]}",
     "allow: {or: [{http_method: get}]}",
     "allow: {or: [{source_ip: 10.0.0.1/8}]}",
+    "allow: {or: [{date: {after: 31.1.2030}}]}",
+    "allow: {or: [{day_of_week: {timezone: Europe/Berln, days: mon}}]}",
+    "allow: {or: [{day_of_week: mo}]}",
+    "allow: {or: [{time_of_day: {timezone: UTC, after: 16}}]}",
+    "allow: {or: [{client_certificate: {fingerprint: ab:cd}}]}",
+    "allow: {or: [{client_certificate: {san_email: ann@example.com}}]}",
 )
 """Policies for the table of error messages."""
 

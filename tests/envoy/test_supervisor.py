@@ -152,6 +152,20 @@ async def test_the_bootstrap_is_closed_to_others(folder: Path) -> None:
         assert os.listdir(folder) == ["bootstrap.json"]  # noqa: PTH208 - no draft is left
 
 
+@pytest.mark.parametrize("chosen", [None, "/zones"])
+async def test_envoy_knows_the_time_zones_of_policies_unless_told_where_others_are(
+    folder: Path, lines: Lines, chosen: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if chosen is not None:
+        monkeypatch.setenv("TZDIR", chosen)
+    events = Events()
+    async with running(Supervisor(make_envoy(folder), events)):
+        await lines.reach(SERVING)
+        variables = Path(f"/proc/{events.pids()[0]}/environ").read_text().split("\0")
+    (zones,) = (value for name, _, value in (each.partition("=") for each in variables) if name == "TZDIR")
+    assert Path(zones, "Europe", "Berlin").is_file() if chosen is None else zones == chosen
+
+
 async def test_stopping_ends_envoy_in_order_and_leaves_no_process(folder: Path, lines: Lines) -> None:
     async with running(Supervisor(make_envoy(folder), events := Events())) as task:
         started = await events.reach(1)
