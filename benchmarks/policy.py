@@ -40,6 +40,10 @@ VARIANTS = {
     "last of many": (Variant("many.example.com", USERS[-1], b"200"), BASES[200]),
     "none of many": (Variant("many.example.com", STRANGER, b"403"), BASES[403]),
     "not one of many denied": (Variant("deny.example.com", USERS[-1], b"200"), BASES[200]),
+    "not outside of many": (Variant("outside.example.com", USERS[-1], b"200"), BASES[200]),
+    "outside of many": (Variant("outside.example.com", STRANGER, b"403"), BASES[403]),
+    "not in many": (Variant("not.example.com", STRANGER, b"200"), BASES[200]),
+    "last in not many": (Variant("not.example.com", USERS[-1], b"403"), BASES[403]),
     "one of many denied": (Variant("deny.example.com", STRANGER, b"403"), BASES[403]),
 }
 """What is measured, and the request with a policy of one user that it is compared with."""
@@ -48,6 +52,8 @@ POLICIES = {
     "one": {"allow": {"or": [{"email": USERS[-1]}]}},
     "many": {"allow": {"or": [{"email": {"in": USERS}}]}},
     "deny": {"allow": {"or": [{"email": USERS[-1]}]}, "deny": {"or": [{"email": {"in": [*USERS[:-1], STRANGER]}}]}},
+    "outside": {"allow": {"or": [{"authenticated_user": True}]}, "deny": {"not": [{"email": {"in": USERS}}]}},
+    "not": {"allow": {"or": [{"email": {"not_in": USERS}}]}},
 }
 
 

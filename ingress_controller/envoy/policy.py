@@ -82,7 +82,7 @@ def _entries(condition: Expression, on_match: OnMatch, *, in_doubt: bool) -> lis
 
     A look-up is not a predicate, so the condition is cut at those that a line can end in: alternatives become lines of
     their own, and what has to hold besides becomes the predicate before it. Elsewhere (under a not, or the second of
-    two that have to hold) a long list is compared value by value, which is slower and equal.
+    two that have to hold) a long list is a tree of comparisons, which is slower and equal.
     """
     match condition:
         case Email(OneOf(values)) | User(OneOf(values)) if _has_look_up(condition):

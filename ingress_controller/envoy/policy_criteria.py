@@ -13,6 +13,7 @@ Where values come from: the session is what ``session_jwt`` verified, in dynamic
 
 from dataclasses import replace
 from datetime import datetime, time
+from itertools import groupby, takewhile
 
 from envoy_data_plane.cel.expr import Expr
 from envoy_data_plane.envoy.type.matcher.v3 import ValueMatcher
@@ -51,6 +52,12 @@ from ingress_controller.model.policy import (
     User,
 )
 from ingress_controller.policy.simplify import simplify
+
+_COMPARED = 32
+"""Users of a list that are compared one by one where no look-up can stand; longer lists are split."""
+
+_MOST_SPLITS = 5
+"""Each is one more level of the message, and Envoy reads only so many."""
 
 _ANYTHING = Pattern("regex", "(?s).*")
 _SOMETHING = Pattern("regex", "(?s).+")
@@ -134,8 +141,27 @@ def _user(criterion: User | Email) -> Predicate:
     match criterion.match:
         case NoneOf(values):
             return _there_but_not(_session(path, matching.present()), replace(criterion, match=OneOf(values)))
+        case OneOf(values):
+            return _one_of(path, values, _MOST_SPLITS)
         case _:
             return _session(path, matching.string(_patterns(criterion.match)))
+
+
+def _one_of(path: list[str], values: tuple[str, ...], splits: int) -> Predicate:
+    """The value is one of a sorted list. A long one is split by how its values begin, as often as that helps."""
+    if len(values) <= _COMPARED or not splits:
+        return _session(path, matching.string([Pattern("exact", value) for value in values]))
+    # What the first and the last of a sorted list begin with, all others do too.
+    shared = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(values[0], values[-1], strict=False)))
+    groups = [(start, tuple(group)) for start, group in groupby(values, lambda value: value[: shared + 1])]
+    return matching.any_of(
+        [
+            matching.all_of(
+                [_session(path, matching.string([Pattern("prefix", start)])), _one_of(path, group, splits - 1)]
+            )
+            for start, group in groups
+        ]
+    )
 
 
 def _there_but_not(there: Predicate, equal: Criterion) -> Predicate:

@@ -62,14 +62,17 @@ def _clock(now: datetime, hours: int) -> str:
 async def test_every_zone_and_offset_that_is_accepted_works() -> None:
     zones = sorted({*zone_names(), *(f"{sign}{hour:02}:30" for sign in "+-" for hour in range(20))})
     now = datetime.now(UTC)
-    policies = []
-    for zone in zones:
-        there = now.astimezone(zone_of(zone))
-        window = {"timezone": zone, "after": _clock(there, -1), "before": _clock(there, 1)}
-        policies.append((parse(json.dumps({"allow": {"or": [{"time_of_day": window}]}})), APP))
-    async with serving(policies) as envoy:
-        refused = [zone for case, zone in enumerate(zones) if (await envoy.ask(case))[0] != 200]
+    # Many in a policy: each policy is a route, and Envoy tries routes one after the other.
+    groups = [zones[at : at + 20] for at in range(0, len(zones), 20)]
+    policies = [{"allow": {"and": [{"time_of_day": _around(now, zone)} for zone in group]}} for group in groups]
+    async with serving([(parse(json.dumps(policy)), APP) for policy in policies]) as envoy:
+        refused = [group for case, group in enumerate(groups) if (await envoy.ask(case))[0] != 200]
     assert refused == []
+
+
+def _around(now: datetime, zone: str) -> dict[str, str]:
+    there = now.astimezone(zone_of(zone))
+    return {"timezone": zone, "after": _clock(there, -1), "before": _clock(there, 1)}
 
 
 # --- Client certificates.
@@ -120,7 +123,22 @@ async def test_attack_14_a_request_over_the_connection_of_another_host_is_misdir
             assert (await envoy.ask(case, host="b.example.com", server_name="b.example.com"))[0] == 200
 
 
-# --- Groups.
+# --- Long lists.
+
+
+async def test_a_long_list_under_a_not_is_exact() -> None:
+    """It is split by how the values begin: values that begin others, and characters of several bytes, count too."""
+    chain = ["a" * length for length in range(1, 60)]
+    words = [f"{first}{second}@{rest}" for first in "bcdü" for second in "xyzé€" for rest in ("b.io", "bücher.de", "b")]
+    listed = [*chain, *words]
+    others = ["a" * 60, "b", "ax", "aa@", "bx@b.i", "bx@b.ioo", "cx@bucher.de", "ey@b.io", "dü@b"]
+    criterion = {"email": {"in": listed}}
+    policies = [{"allow": {"not": [criterion]}}, {"allow": EVERYBODY, "deny": {"not": [criterion]}}]
+    async with serving([(parse(json.dumps(policy)), APP) for policy in policies]) as envoy:
+        for email in (*listed, *others):
+            token = make_token(make_session(email=email))
+            statuses = [(await envoy.ask(case, token=token))[0] for case in range(2)]
+            assert statuses == ([403, 200] if email in listed else [200, 403]), email
 
 
 async def test_two_hundred_groups_in_a_session_and_in_a_policy() -> None:
