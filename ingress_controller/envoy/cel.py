@@ -75,11 +75,6 @@ def both(first: Expr, second: Expr) -> Expr:
     return call("_&&_", first, second)
 
 
-def either(first: Expr, second: Expr) -> Expr:
-    """``first || second``."""
-    return call("_||_", first, second)
-
-
 def negated(operand: Expr) -> Expr:
     """``!operand``."""
     return call("!_", operand)

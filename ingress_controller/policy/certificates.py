@@ -26,13 +26,12 @@ from ingress_controller.policy.error import describe, invalid, shown
 from ingress_controller.policy.matchers import nearest, text
 
 _FINGERPRINT = re.compile(r"[0-9A-Fa-f]{64}|[0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2}){31}")
-_INSTEAD = "write fingerprint, which a renewal of the certificate changes"
+_NAMES = "the proxy cannot tell the names of a certificate apart for certain"
 _UNDECIDABLE = {
-    "spki_hash": f"the proxy cannot compare public keys for one route: {_INSTEAD}",
-    "san_dns": f"the proxy cannot tell the names of a certificate apart for certain: {_INSTEAD}",
-    "san_email": f"the proxy cannot tell the names of a certificate apart for certain: {_INSTEAD}",
-    "san_uri": f"the proxy cannot tell the names of a certificate apart for certain: {_INSTEAD}",
+    "spki_hash": "the proxy cannot compare public keys for one route",
+    **dict.fromkeys(("san_dns", "san_email", "san_uri"), _NAMES),
 }
+"""Keys of the public language that are refused, and why."""
 
 
 def client_certificate(value: object, path: str) -> ClientCertificate:
@@ -41,7 +40,8 @@ def client_certificate(value: object, path: str) -> ClientCertificate:
         raise invalid(f"expected a map of fingerprint, got {describe(value)}", path)
     for name in value:
         if name in _UNDECIDABLE:
-            raise invalid(f"{name} is not supported, because {_UNDECIDABLE[name]}", f"{path}.{name}")
+            instead = "write fingerprint, which a renewal of the certificate changes"
+            raise invalid(f"{name} is not supported, because {_UNDECIDABLE[name]}: {instead}", f"{path}.{name}")
         if name != "fingerprint":
             raise invalid(f'unknown key "{shown(name)}"{nearest(name, ("fingerprint",))}', path)
     written, at = value["fingerprint"], f"{path}.fingerprint"
