@@ -26,6 +26,8 @@ class Upstream:
         name: what it calls itself in its answers.
         port: where it listens on 127.0.0.1.
         seen: method and target of each request, in order.
+        hosts: the Host headers of all requests.
+        status: what it answers with.
         server_names: what each TLS handshake asked for; ``None`` for nothing.
         release: ends the wait of requests for ``HANG``.
     """
@@ -33,11 +35,14 @@ class Upstream:
     name: str
     port: int = 0
     seen: list[str] = field(default_factory=list)
+    hosts: set[str] = field(default_factory=set)
+    status: int = 200
     server_names: list[str | None] = field(default_factory=list)
     release: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def answer(self, request: web.BaseRequest) -> web.Response:
         self.seen.append(f"{request.method} {request.raw_path}")
+        self.hosts.add(request.headers["host"])
         body = await request.text()
         if request.raw_path.endswith(HANG):
             await self.release.wait()
@@ -49,7 +54,7 @@ class Upstream:
             "body": body,
             "client": _client(request),
         }
-        return web.Response(text=json.dumps(told), content_type="application/json")
+        return web.Response(status=self.status, text=json.dumps(told), content_type="application/json")
 
 
 def _client(request: web.BaseRequest) -> str | None:

@@ -35,7 +35,7 @@ class FirstCheck(Duration):
     """What the first health check may take: a new cluster, and an Envoy that starts, wait for it, whoever owns it."""
 
     SHORTEST: ClassVar = timedelta(milliseconds=1)
-    LONGEST: ClassVar = timedelta(seconds=15)
+    LONGEST: ClassVar = timedelta(seconds=10)
 
 
 def _doc(description: str) -> Meta:
