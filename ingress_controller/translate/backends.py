@@ -156,7 +156,7 @@ def _complete(load_balancing: LoadBalancing, authority: str, *, http2: bool) -> 
     if grpc and not http2:
         known = ", ".join(sorted(_HTTP2))
         message = f"grpc_health_check needs a port that speaks HTTP/2; the Service's appProtocol must be one of {known}"
-        raise BackendError("invalid-annotation", f"health_checks: {message}")
+        raise BackendError("backend-not-allowed", f"health_checks: {message}")
     if http:
         codec = http.codec_client_type or ("HTTP2" if http2 else None)
         http = msgspec.structs.replace(http, host=http.host or authority, codec_client_type=codec)

@@ -4,12 +4,19 @@ import asyncio
 import json
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
 from functools import partial
+from typing import Any, get_args
 
 import pytest
 import pytest_asyncio
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from ingress_controller.annotations.table import BY_NAME
+from ingress_controller.model.load_balancing import CircuitBreakerThresholds, HealthCheck, OutlierDetection, Policy
 from tests.envoy_process import eventually
+from tests.load_balancing_values import maps
 from tests.manifests import CLASS, PUBLIC, SIGNED_IN, documents, make_ingress, make_service, make_slice, make_web
 from tests.running import COOKIE, Running, running
 from tests.upstream import HANG, Upstream, upstream
@@ -171,7 +178,7 @@ async def test_without_detection_a_failing_endpoint_goes_on(c: Running, one: Ups
     ids=["status", "range", "body", "tcp"],
 )
 async def test_unhealthy_endpoint_is_left_out_until_it_recovers(
-    c: Running, one: Upstream, two: Upstream, how: Mapping[str, object]
+    c: Running, one: Upstream, two: Upstream, how: dict[str, object]
 ) -> None:
     two.status = 503
     await serve(c, one, two, annotations=PUBLIC | {"health_checks": json.dumps([CHECK | how])})
@@ -271,3 +278,40 @@ async def test_all_together_with_the_cluster_ip(c: Running, one: Upstream) -> No
     await c.write("app.yaml", documents(service, ingress))
     assert (await c.get(HOST)).echo.upstream == "one"
     assert "GET /healthz" in one.seen
+
+
+# --- Whatever is accepted.
+
+
+async def test_envoy_takes_whatever_is_accepted(c: Running, one: Upstream) -> None:
+    """Many clusters of settings that the tables allow, in one transaction; a refused one would be named."""
+    ingresses: dict[str, dict[str, str]] = {}
+
+    @settings(max_examples=250, deadline=None, database=None)
+    @given(st.sampled_from(get_args(Policy)), maps(OutlierDetection), maps(CircuitBreakerThresholds), maps(HealthCheck))
+    def collect(policy: str, outliers: dict[str, Any], limits: dict[str, Any], check: dict[str, Any]) -> None:
+        for how in sorted({"http_health_check", "tcp_health_check", "grpc_health_check"} & check.keys())[1:]:
+            del check[how]
+        written = {
+            "load_balancing_policy": policy,
+            "outlier_detection": json.dumps(outliers),
+            "circuit_breaker_thresholds": json.dumps(limits),
+            "health_checks": json.dumps([check]),
+        }
+        ingresses[f"a{len(ingresses)}"] = accepted = dict(PUBLIC)
+        for name, value in written.items():
+            with suppress(ValueError):
+                BY_NAME[name].parse(value)
+                accepted[name] = value
+
+    collect()
+    assert {name for given in ingresses.values() for name in given} >= {"health_checks", "outlier_detection"}
+    service = make_service("many", ports=[{"name": "http", "port": 80, "appProtocol": "grpc"}])
+    paths = [("/", "Prefix", "many:80")]
+    made = (make_ingress(name, f"{name}.test", given, paths=paths) for name, given in ingresses.items())
+    before = c.sent
+    c.forget()
+    await c.write("many.yaml", documents(service, make_slice(one.port, "many"), *made))
+    assert [line for line in c.said if "Warning" in line] == []
+    assert c.sent["Cluster"] - before["Cluster"] > 100
+    await c.remove("many.yaml")

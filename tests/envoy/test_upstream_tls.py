@@ -1,7 +1,7 @@
 """TLS to upstreams: what is verified, what is shown and what a rotation costs; real servers, through a real Envoy."""
 
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from functools import partial
 
 import pytest
@@ -41,7 +41,7 @@ async def c() -> AsyncIterator[Running]:
             yield c
 
 
-async def ask(c: Running, server: Upstream, annotations: Mapping[str, str], *more: str) -> Answer:
+async def ask(c: Running, server: Upstream, annotations: dict[str, str], *more: str) -> Answer:
     """Serve ``HOST`` with these annotations from this server, and ask for it."""
     web = make_web(server.port)
     await c.write("app.yaml", documents(make_ingress("app", HOST, SECURE | annotations), web, *more))
@@ -252,7 +252,7 @@ async def status(c: Running, host: str = HOST) -> int:
 
 
 async def until_new_connections(c: Running) -> None:
-    """Have Envoy end its connections to the upstream, as it would after some time; a new endpoint has the same effect."""
+    """Have Envoy end its connections to the upstream, as it does when an endpoint goes away."""
     web = (c.manifests / "app.yaml").read_text()
     port = int(web.split('"name": "http", "port": ')[-1].split("}")[0])
     await c.write("app.yaml", web.replace(make_slice(port), make_slice(1)))
