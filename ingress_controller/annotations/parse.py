@@ -105,30 +105,25 @@ def _conflicts(settings: Settings, prefix: str) -> Iterator[tuple[str, str]]:
     ):
         contradicted = f"contradicts {prefix}/{admits}"
         yield from ((f"{prefix}/{name}", contradicted) for name, given in narrow.items() if wide and given)
-    yield from _tls_conflicts(settings, prefix)
+    yield from _unmet(settings, prefix)
     removed = {name.lower() for name in settings.forwarding.remove_request_headers}
     for name, _ in settings.forwarding.set_request_headers:
         if name.lower() in removed:
             yield f"{prefix}/remove_request_headers", f"{name} is also set, by {prefix}/set_request_headers"
 
 
-def _tls_conflicts(settings: Settings, prefix: str) -> Iterator[tuple[str, str]]:
-    """What is said of TLS to an upstream that is not spoken, or of a verification that does not take place."""
-    connection, names = settings.connection, settings.secrets
-    given = {
-        "tls_server_name": connection.server_name,
-        "tls_skip_verify": connection.skip_verify,
-        "tls_client_secret": names.tls_client,
-        "tls_custom_ca_secret": names.tls_custom_ca,
-    }
-    if not connection.secure:
-        yield from (
-            (f"{prefix}/{name}", f"has no effect without {prefix}/secure_upstream")
-            for name, value in given.items()
-            if value
-        )
-    if connection.skip_verify and names.tls_custom_ca:
+def _unmet(settings: Settings, prefix: str) -> Iterator[tuple[str, str]]:
+    """Annotations that have no effect."""
+    for row in TABLE:
+        if row.needs and _value(settings, row) and not _value(settings, BY_NAME[row.needs]):
+            yield f"{prefix}/{row.name}", f"has no effect without {prefix}/{row.needs}"
+    if settings.connection.skip_verify and settings.secrets.tls_custom_ca:
         yield f"{prefix}/tls_custom_ca_secret", f"has no effect, since {prefix}/tls_skip_verify takes any certificate"
+
+
+def _value(settings: Settings, row: Annotation) -> object:
+    group, field = row.lands
+    return getattr(getattr(settings, group), field)
 
 
 def _twin(row: Annotation) -> str:

@@ -26,6 +26,7 @@ class Annotation:
         example: a value that may be written.
         doc: one sentence for people.
         empty_is_unset: whether empty text means that the annotation is absent, rather than a mistake.
+        needs: the annotation without which it has no effect, and is a mistake.
         struct: the table of the fields of a value that is a map, or a list of maps.
     """
 
@@ -36,6 +37,7 @@ class Annotation:
     example: str
     doc: str
     empty_is_unset: bool = True
+    needs: str | None = None
     struct: builtins.type | None = None
 
 
@@ -112,13 +114,14 @@ TABLE = (
         "tls_server_name", values.server_name, ("connection", "server_name"),
         _SERVER_NAME, "web.internal.example.com",
         "Expect this name in the upstream's certificate, and send it (SNI) unless it is an address, rather than "
-        "the upstream's own name. Needs secure_upstream.",
+        "the upstream's own name.",
+        needs="secure_upstream",
     ),
     Annotation(
         "tls_skip_verify", values.boolean, ("connection", "skip_verify"),
         _BOOLEAN, "true",
-        "Take any certificate of the upstream: whoever is between may read and change everything. "
-        "Needs secure_upstream.",
+        "Take any certificate of the upstream: whoever is between may read and change everything.",
+        needs="secure_upstream",
     ),
     Annotation(
         "load_balancing_policy", values.load_balancing_policy, ("load_balancing", "policy"),
@@ -185,13 +188,14 @@ TABLE = (
     Annotation(
         "tls_client_secret", values.secret_name, ("secrets", "tls_client"),
         _NAMED, "upstream-client",
-        "Show the upstream the certificate of this Secret of type kubernetes.io/tls. Needs secure_upstream.",
+        "Show the upstream the certificate of this Secret of type kubernetes.io/tls.",
+        needs="secure_upstream",
     ),
     Annotation(
         "tls_custom_ca_secret", values.secret_name, ("secrets", "tls_custom_ca"),
         _NAMED, "upstream-ca",
-        "Verify the upstream's certificate with ca.crt of this Secret, rather than with the system's authorities. "
-        "Needs secure_upstream.",
+        "Verify the upstream's certificate with ca.crt of this Secret, rather than with the system's authorities.",
+        needs="secure_upstream",
     ),
     Annotation(
         "tls_downstream_client_ca_secret", values.secret_name, ("secrets", "tls_downstream_client_ca"),
