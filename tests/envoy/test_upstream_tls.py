@@ -7,6 +7,7 @@ from functools import partial
 import pytest
 import pytest_asyncio
 
+from ingress_controller.envoy.encoder import SECRET
 from tests.authority import Authority
 from tests.clients import Answer
 from tests.envoy_process import short_directory
@@ -24,6 +25,7 @@ from tests.manifests import (
 )
 from tests.running import Running, running
 from tests.upstream import Upstream, upstream
+from xds import Refusal
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -257,3 +259,19 @@ async def until_new_connections(c: Running) -> None:
     port = int(web.split('"name": "http", "port": ')[-1].split("}")[0])
     await c.write("app.yaml", web.replace(make_slice(port), make_slice(1)))
     await c.write("app.yaml", web)
+
+
+async def test_what_envoy_refuses_of_a_secret_is_told_to_who_names_it(c: Running) -> None:
+    """No Secret is known that passes the controller's own checks and not Envoy's: the refusal is made up."""
+    named = {"tls_client_secret": "client"}
+    async with upstream("web", SYSTEM.issue(OWN_NAME).context(clients=CLIENTS)) as web:
+        assert (await ask(c, web, named, make_client("client", CLIENTS, "good"))).status == 200
+        name = "tls_client/default/client/".ljust(256, "/")
+        c.controller.pipeline.offer(Refusal(SECRET, name, "1", "it is odd", "test"))
+        await c.settled()
+        assert c.said_of("app")[-1] == (
+            "Warning UpdateError upsert routes: Envoy refused secret tls_client/default/client, "
+            "whose last good configuration stays: it is odd"
+        )
+        assert (await ask(c, web, named, make_client("client", CLIENTS, "other"))).status == 200
+        assert c.said_of("app")[-1] == "Normal Updated updated pomerium configuration"
