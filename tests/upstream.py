@@ -42,7 +42,7 @@ class Upstream:
 
     async def answer(self, request: web.BaseRequest) -> web.Response:
         self.seen.append(f"{request.method} {request.raw_path}")
-        self.hosts.add(request.headers["host"])
+        self.hosts.add(request.headers.get("host", ""))
         body = await request.text()
         if request.raw_path.endswith(HANG):
             await self.release.wait()

@@ -51,6 +51,9 @@ _Hex = Annotated[str, Meta(pattern=r"\A(?:[0-9a-fA-F]{2}){1,2048}\Z", title="1 t
 _ServiceName = Annotated[str, Meta(pattern=r"\A[!-~]{1,255}\Z", title="a name without spaces")]
 
 
+_RESPONSE_BUFFER_SIZE = 1024
+
+
 class _Fields(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Common options."""
 
@@ -186,6 +189,12 @@ class HttpHealthCheck(_Fields, frozen=True):
     codec_client_type: Annotated[
         Literal["HTTP1", "HTTP2"] | None, _doc("The version of HTTP (default: the one that requests have).")
     ] = None
+
+    def __post_init__(self) -> None:
+        """Refuse what Envoy refuses."""
+        size = self.response_buffer_size or _RESPONSE_BUFFER_SIZE
+        if (wanted := sum(len(payload.text) // 2 for payload in self.receive or ())) > size:
+            raise ValueError(f"receive has {wanted} bytes, more than the {size} of response_buffer_size")
 
 
 class TcpHealthCheck(_Fields, frozen=True):

@@ -169,6 +169,11 @@ def make_check(**fields: Any) -> str:
         ),
         (
             structs.health_checks,
+            make_check(http_health_check={"path": "/", "receive": [{"text": "6f6b"}], "response_buffer_size": 1}),
+            "http_health_check: receive has 2 bytes, more than the 1 of response_buffer_size",
+        ),
+        (
+            structs.health_checks,
             make_check(tcp_health_check={"send": {"text": "abc"}}),
             "tcp_health_check.send.text: must be 1 to 2048 bytes in hexadecimal, got the text 'abc'",
         ),
