@@ -6,6 +6,7 @@ In: values from ``table``. Out: frozen groups with the defaults that hold where 
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from ingress_controller.model.load_balancing import LoadBalancing
 from ingress_controller.model.policy import Policy
 
 
@@ -32,10 +33,12 @@ class Matching:
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """How the upstream is reached."""
+    """How the upstream is reached. ``server_name`` is ``None`` for the upstream's own name."""
 
     secure: bool = False
     service_proxy: bool = False
+    server_name: str | None = None
+    skip_verify: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,5 +72,6 @@ class Settings:
     access: Access = field(default_factory=Access)
     matching: Matching = field(default_factory=Matching)
     connection: Connection = field(default_factory=Connection)
+    load_balancing: LoadBalancing = field(default_factory=LoadBalancing)
     forwarding: Forwarding = field(default_factory=Forwarding)
     secrets: SecretNames = field(default_factory=SecretNames)

@@ -5,11 +5,16 @@ wrong and what is allowed; the caller knows which annotation it was. Empty text 
 """
 
 import re
+import socket
+from contextlib import suppress
 from datetime import timedelta
+from typing import get_args
 
 import yaml
 
 from ingress_controller import strict_yaml
+from ingress_controller.model import load_balancing
+from ingress_controller.objects.names import is_dns_name
 
 _SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 0.001, "s": 1, "m": 60, "h": 3600}
 _DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ns|us|µs|ms|s|m|h))+", re.ASCII)
@@ -54,10 +59,10 @@ def strings(text: str) -> tuple[str, ...]:
     """A list of strings, ``["a", "b"]`` or one ``- a`` a line."""
     value = strict_yaml.load(text)
     if not isinstance(value, list):
-        raise ValueError(f'must be a list of strings such as ["a", "b"], got {_kind(value)}')
+        raise ValueError(f'must be a list of strings such as ["a", "b"], got {kind_of(value)}')
     for index, item in enumerate(value):
         if not isinstance(item, str) or not item:
-            raise ValueError(f"[{index}] must be a string that is not empty, got {_kind(item)}")
+            raise ValueError(f"[{index}] must be a string that is not empty, got {kind_of(item)}")
     return tuple(value)
 
 
@@ -65,23 +70,43 @@ def claims(text: str) -> tuple[tuple[str, tuple[str, ...]], ...]:
     """A map from claim names to lists of values, ``groups: ["a"]``; numbers and booleans count as their text."""
     value = strict_yaml.load(text)
     if not isinstance(value, dict):
-        raise ValueError(f'must map claim names to lists, such as {{groups: ["a"]}}, got {_kind(value)}')
+        raise ValueError(f'must map claim names to lists, such as {{groups: ["a"]}}, got {kind_of(value)}')
     return tuple((_claim_name(name), _claim_values(name, items)) for name, items in value.items())
 
 
 def _claim_name(name: object) -> str:
     if not isinstance(name, str) or not name:
-        raise ValueError(f"a claim's name must be a string that is not empty, got {_kind(name)}")
+        raise ValueError(f"a claim's name must be a string that is not empty, got {kind_of(name)}")
     return name
 
 
 def _claim_values(name: str, items: object) -> tuple[str, ...]:
     if not isinstance(items, list):
-        raise ValueError(f"{name}: must be a list of values, got {_kind(items)}")
+        raise ValueError(f"{name}: must be a list of values, got {kind_of(items)}")
     for index, item in enumerate(items):
         if not isinstance(item, str | int | bool):
-            raise ValueError(f"{name}[{index}]: must be a string, a whole number or a boolean, got {_kind(item)}")
+            raise ValueError(f"{name}[{index}]: must be a string, a whole number or a boolean, got {kind_of(item)}")
     return tuple(str(item).lower() if isinstance(item, bool) else str(item) for item in items)
+
+
+def server_name(text: str) -> str:
+    """A DNS name, or an IP address in the form in which it is compared with that of a certificate."""
+    value = text.strip().rstrip(".").lower()
+    for family in (socket.AF_INET, socket.AF_INET6):
+        with suppress(OSError, ValueError):
+            return socket.inet_ntop(family, socket.inet_pton(family, value))
+    if not is_dns_name(value) or value.rpartition(".")[2].isdigit():
+        raise ValueError(f"must be a DNS name or an IP address, got {text.strip()[:80]!r}")
+    return value
+
+
+def load_balancing_policy(text: str) -> load_balancing.Policy:
+    """The name of a policy, in capitals or not."""
+    known: tuple[load_balancing.Policy, ...] = get_args(load_balancing.Policy)
+    for policy in known:
+        if text.strip().lower() == policy:
+            return policy
+    raise ValueError(f"must be {', '.join(known[:-1])} or {known[-1]}, got {text.strip()[:80]!r}")
 
 
 def path(text: str) -> str:
@@ -174,7 +199,8 @@ _KINDS: tuple[tuple[type, str], ...] = (
 )
 
 
-def _kind(value: object) -> str:
+def kind_of(value: object) -> str:
+    """What people wrote, for a message."""
     if isinstance(value, str):
         return f"the text {value[:40]!r}"
     return next(name for kind, name in _KINDS if isinstance(value, kind))

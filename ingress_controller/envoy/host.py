@@ -19,6 +19,9 @@ from envoy_data_plane.envoy.config.route.v3 import (
     RetryPolicy,
     Route,
     RouteAction,
+    RouteActionHashPolicy,
+    RouteActionHashPolicyConnectionProperties,
+    RouteActionHashPolicyFilterState,
     RouteConfiguration,
     RouteMatch,
     ScopedRouteConfiguration,
@@ -31,7 +34,7 @@ from envoy_data_plane.google.protobuf import Any, Struct
 
 from ingress_controller.envoy import access_log
 from ingress_controller.envoy import policy as compiled_policy
-from ingress_controller.envoy.filters import cookie_strip, policy, scope_fallback
+from ingress_controller.envoy.filters import cookie_strip, policy, scope_fallback, session_state
 from ingress_controller.envoy.messages import literal, pack, regex, resource_name
 from ingress_controller.model.host import Host
 from ingress_controller.model.reference import ObjectRef
@@ -45,6 +48,12 @@ _SCOPE_MATCHED = Metadata(filter_metadata={scope_fallback.NAME: _MATCHED})
 
 # Only requests that no upstream has begun to see: endpoints go away a moment before Envoy knows.
 _RETRIES = RetryPolicy(retry_on="connect-failure,refused-stream,reset-before-request", num_retries=2)
+
+# The user; whoever is not signed in, by address.
+_BY_WHO_ASKS = [
+    RouteActionHashPolicy(filter_state=RouteActionHashPolicyFilterState(key=session_state.SUBJECT), terminal=True),
+    RouteActionHashPolicy(connection_properties=RouteActionHashPolicyConnectionProperties(source_ip=True)),
+]
 
 
 def scope(host: Host) -> ScopedRouteConfiguration:
@@ -140,6 +149,8 @@ def _forward(match: PathMatch, action: Forward) -> RouteAction:
     if action.host is not None:
         made.host_rewrite_literal = action.host
         made.append_x_forwarded_host = True
+    if action.sticky:
+        made.hash_policy = _BY_WHO_ASKS
     if action.prefix_rewrite is not None:
         _rewrite(made, match, action.prefix_rewrite)
     return made

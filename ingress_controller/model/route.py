@@ -60,6 +60,7 @@ class Forward:
         prefix_rewrite: what replaces the matched path; ``None`` leaves it.
         timeout: for the whole response; zero is no limit.
         headers: changes to the request's headers.
+        sticky: whether the upstream chooses an endpoint by who asks.
     """
 
     upstream: str
@@ -67,6 +68,7 @@ class Forward:
     prefix_rewrite: str | None
     timeout: timedelta
     headers: RequestHeaders = RequestHeaders()
+    sticky: bool = False
 
 
 @dataclass(frozen=True, slots=True)

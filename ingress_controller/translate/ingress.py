@@ -14,6 +14,7 @@ from ingress_controller.annotations.parse import Parsed, parse
 from ingress_controller.annotations.settings import SecretNames
 from ingress_controller.model.certificate import Certificate
 from ingress_controller.model.host import covering
+from ingress_controller.model.load_balancing import HASHING
 from ingress_controller.model.policy import Policy
 from ingress_controller.model.problem import Problem, Reason
 from ingress_controller.model.reference import ObjectRef
@@ -138,10 +139,8 @@ class _Builder:
     def _forward(self, claim: Claim) -> Forward:
         if claim.backend is None:
             raise BackendError("service-not-found", "the rule names no path and there is no spec.defaultBackend")
-        settings = self._parsed.settings
-        backend = resolve(
-            claim.backend, self._ingress.metadata.namespace, settings.connection, self._store, self._options
-        )
+        namespace, settings = self._ingress.metadata.namespace, self._parsed.settings
+        backend = resolve(claim.backend, namespace, settings, self._named, self._store, self._options)
         self.upstreams[backend.upstream.name] = backend.upstream
         return self._forward_to(backend)
 
@@ -153,6 +152,7 @@ class _Builder:
             prefix_rewrite=forwarding.prefix_rewrite,
             timeout=forwarding.timeout,
             headers=RequestHeaders(forwarding.set_request_headers, forwarding.remove_request_headers),
+            sticky=backend.upstream.load_balancing.policy in HASHING,
         )
 
     def _problem(self, field: str, reason: Reason, message: str) -> None:

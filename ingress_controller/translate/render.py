@@ -5,13 +5,17 @@ requests, who may, and where they go.
 """
 
 from collections.abc import Iterable, Mapping
+from datetime import timedelta
 from typing import Any
 
 import yaml
+from msgspec import Struct
 
+from ingress_controller.annotations.structs import written
 from ingress_controller.model.host import Host
+from ingress_controller.model.load_balancing import EVENLY, LoadBalancing
 from ingress_controller.model.route import Exact, Forward, PathMatch, Prefix, Regex, Route
-from ingress_controller.model.upstream import Endpoints, ServicePort, Upstream
+from ingress_controller.model.upstream import Endpoints, ServicePort, Upstream, UpstreamTLS
 from ingress_controller.policy.describe import describe
 
 
@@ -62,12 +66,52 @@ def _forward(action: Forward, upstream: Upstream, endpoints: Mapping[str, Endpoi
     shown = {
         "upstream": upstream.name,
         "to": [f"{scheme}://{address}" for address in addresses],
-        "tls_server_name": upstream.tls.server_name if upstream.tls else None,
+        **(_tls(upstream.tls) if upstream.tls else {}),
+        "http2": upstream.http2,
+        **_load_balancing(upstream.load_balancing),
         "host_header": action.host,
         "preserve_host_header": action.host is None,
         "prefix_rewrite": action.prefix_rewrite,
         "timeout": f"{action.timeout.total_seconds():g}s",
-        "set_request_headers": dict(action.headers.set),
+        "set_request_headers": dict(action.headers.set) or None,
         "remove_request_headers": list(action.headers.remove),
     }
-    return {name: value for name, value in shown.items() if value or name == "to"}
+    return {name: value for name, value in shown.items() if value or value == {} or name == "to"}
+
+
+def _tls(tls: UpstreamTLS) -> dict[str, Any]:
+    return {
+        "tls_server_name": tls.server_name,
+        "tls_skip_verify": not tls.verify,
+        "tls_custom_ca_secret": _secret(tls.authorities),
+        "tls_client_secret": _secret(tls.certificate),
+    }
+
+
+def _secret(name: str | None) -> str | None:
+    """``namespace/name`` of the Secret that a name for Envoy was made of."""
+    return "/".join(name.split("/")[1:3]) if name else None
+
+
+def _load_balancing(settings: LoadBalancing) -> dict[str, Any]:
+    check = settings.health_check
+    return {
+        "load_balancing_policy": settings.policy if settings.policy != EVENLY.policy else None,
+        "outlier_detection": _plain(settings.outlier_detection),
+        "health_checks": [_plain(check)] if check else None,
+        "circuit_breaker_thresholds": _plain(settings.circuit_breaker_thresholds),
+    }
+
+
+def _plain(value: Any) -> Any:
+    """A struct as it was written, with the fields that are set."""
+    match value:
+        case Struct():
+            given = {name: getattr(value, name) for name in value.__struct_fields__}
+            return {name: _plain(each) for name, each in given.items() if each is not None}
+        case tuple():
+            return [_plain(each) for each in value]
+        case timedelta():
+            return written(value)
+        case _:
+            return value
