@@ -83,6 +83,8 @@ def annotations() -> Iterator[str]:
 
 
 def _default_of(row: Annotation) -> str:
+    if row.default:
+        return row.default
     group, field = row.lands
     match getattr(getattr(AnnotationSettings(), group), field):
         case bool(value):

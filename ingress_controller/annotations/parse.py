@@ -8,6 +8,7 @@ import difflib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 
+from ingress_controller.annotations.conflicts import conflicts
 from ingress_controller.annotations.settings import Access, Settings
 from ingress_controller.annotations.table import BY_NAME, TABLE, Annotation
 from ingress_controller.model.policy import Policy
@@ -105,10 +106,7 @@ def _conflicts(settings: Settings, prefix: str) -> Iterator[tuple[str, str]]:
     ):
         contradicted = f"contradicts {prefix}/{admits}"
         yield from ((f"{prefix}/{name}", contradicted) for name, given in narrow.items() if wide and given)
-    removed = {name.lower() for name in settings.forwarding.remove_request_headers}
-    for name, _ in settings.forwarding.set_request_headers:
-        if name.lower() in removed:
-            yield f"{prefix}/remove_request_headers", f"{name} is also set, by {prefix}/set_request_headers"
+    yield from ((f"{prefix}/{name}", message) for name, message in conflicts(settings, prefix))
 
 
 def _twin(row: Annotation) -> str:

@@ -8,7 +8,6 @@ slow, so each matched virtual host disables it: ordinary requests never run it.
 from typing import Final
 
 from envoy_data_plane.envoy.config.core.v3 import DataSource
-from envoy_data_plane.envoy.config.route.v3 import FilterConfig
 from envoy_data_plane.envoy.extensions.filters.http.lua.v3 import Lua
 from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v3 import HttpFilter
 
@@ -62,4 +61,3 @@ def _filter(script: str) -> HttpFilter:
 
 
 FILTERS = (_filter(_HOST_OR_WILDCARD), _filter(_CATCH_ALL))
-DISABLED = pack(FilterConfig(disabled=True))
