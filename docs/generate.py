@@ -76,10 +76,18 @@ def _make(name: str) -> str:
 def annotations() -> Iterator[str]:
     """A section for each annotation."""
     for row in TABLE:
-        quote = "'" if '"' in row.example else '"'
-        example = f"{PREFIX}/{row.name}: {quote}{row.example}{quote}"
         yield f"### {row.name}\n\n{row.doc}\n"
-        yield f"- Value: {row.type}\n- Default: {_default_of(row)}\n\n```yaml\n{example}\n```\n"
+        yield f"- Value: {row.type}\n- Default: {_default_of(row)}\n"
+        if row.example:
+            shown = ((row.name, row.example), *row.besides)
+            example = "\n".join(f"{PREFIX}/{name}: {_quoted(value)}" for name, value in shown)
+            yield f"```yaml\n{example}\n```\n"
+
+
+def _quoted(value: str) -> str:
+    # A backslash means something inside double quotes.
+    quote = "'" if '"' in value or "\\" in value else '"'
+    return f"{quote}{value}{quote}"
 
 
 def _default_of(row: Annotation) -> str:

@@ -21,10 +21,11 @@ class Annotation:
         parse: text to value; raises ``ValueError`` with what was wrong and what is allowed.
         lands: the group and field of ``Settings`` that it sets.
         type: what may be written, with its limits, for people.
-        example: a value that may be written.
+        example: a value that may be written; empty where nothing but the default can be honoured.
         doc: one sentence for people.
         empty_is_unset: whether empty text means that the annotation is absent, rather than a mistake.
         default: what holds without it, where the default of the field does not say that.
+        besides: other annotations that the example needs, with their values.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Annotation:
     doc: str
     empty_is_unset: bool = True
     default: str = ""
+    besides: tuple[tuple[str, str], ...] = ()
 
 
 _POLICY = "Pomerium Policy Language, JSON or YAML, at most 1 MiB"
@@ -117,11 +119,13 @@ TABLE = (
         "regex_rewrite_pattern", patterns.pattern, ("forwarding", "regex_rewrite_pattern"),
         _PATTERN, "^/service/([^/]+)(/.*)$",
         "Rewrite the path, without the query, wherever this pattern matches; needs regex_rewrite_substitution.",
+        besides=(("regex_rewrite_substitution", "\\2/instance/\\1"),),
     ),
     Annotation(
         "regex_rewrite_substitution", patterns.path_substitution, ("forwarding", "regex_rewrite_substitution"),
         f"a part of a path{_GROUPS}", "\\2/instance/\\1",
         "Put this in place of each match of regex_rewrite_pattern.",
+        besides=(("regex_rewrite_pattern", "^/service/([^/]+)(/.*)$"),),
     ),
     Annotation(
         "preserve_host_header", values.boolean, ("host_header", "preserve"),
@@ -143,11 +147,13 @@ TABLE = (
         _PATTERN, "^/([^/]+)/.*$",
         "Make the Host header of the path, without the query, by what this pattern matches; needs "
         "host_path_regex_rewrite_substitution. A path that does not match is sent as Host, unchanged: match any path.",
+        besides=(("host_path_regex_rewrite_substitution", "\\1.example.com"),),
     ),
     Annotation(
         "host_path_regex_rewrite_substitution", patterns.host_substitution, ("host_header", "path_substitution"),
         f"a host name{_GROUPS}", "\\1.example.com",
         "Put this in place of each match of host_path_regex_rewrite_pattern.",
+        besides=(("host_path_regex_rewrite_pattern", "^/([^/]+)/.*$"),),
     ),
     Annotation(
         "allow_websockets", values.boolean, ("forwarding", "websockets"),
@@ -220,19 +226,19 @@ TABLE = (
     ),
     Annotation(
         "depends_on", sign_in.depends_on, ("sign_in", "depends_on"),
-        "an empty list, JSON or YAML", "[]",
+        "an empty list, JSON or YAML", "",
         "Hosts, at most 5, that a user is signed in to as well. Needs sign-in, so any host is refused for now.",
     ),
     Annotation(
         "bearer_token_format", sign_in.bearer_token_format, ("sign_in", "bearer_token_format"),
-        "default", "default",
+        "default", "",
         "What a bearer token is: `default` is a session. The identity provider's tokens, `idp_access_token` and "
         "`idp_identity_token`, need sign-in, and are refused for now.",
         default="default",
     ),
     Annotation(
         "idp_access_token_allowed_audiences", sign_in.audiences, ("sign_in", "access_token_audiences"),
-        "an empty list, JSON or YAML", "[]",
+        "an empty list, JSON or YAML", "",
         "Audiences of the identity provider's access tokens. Needs sign-in, so any audience is refused for now.",
     ),
     Annotation(
