@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from aiohttp import web
+from multidict import CIMultiDict
 
 HANG = "/hang"
 """The end of the paths that are not answered until ``release`` is set."""
@@ -27,12 +28,14 @@ class Upstream:
         port: where it listens on 127.0.0.1.
         seen: method and target of each request, in order.
         release: ends the wait of requests for ``HANG``.
+        says: headers of its responses.
     """
 
     name: str
     port: int = 0
     seen: list[str] = field(default_factory=list)
     release: asyncio.Event = field(default_factory=asyncio.Event)
+    says: list[tuple[str, str]] = field(default_factory=list)
 
     async def answer(self, request: web.BaseRequest) -> web.Response:
         self.seen.append(f"{request.method} {request.raw_path}")
@@ -46,7 +49,8 @@ class Upstream:
             "headers": [(name.decode().lower(), value.decode("latin-1")) for name, value in request.raw_headers],
             "body": body,
         }
-        return web.Response(text=json.dumps(told), content_type="application/json")
+        headers = CIMultiDict([("Content-Type", "application/json"), *self.says])
+        return web.Response(text=json.dumps(told), headers=headers)
 
 
 @dataclass(frozen=True)

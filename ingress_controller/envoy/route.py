@@ -31,7 +31,13 @@ from ingress_controller.model.route import (
 )
 from ingress_controller.model.route import Route as ModelRoute
 
-SCOPE_MATCHED = Metadata(filter_metadata={scope_fallback.NAME: Struct.from_dict({scope_fallback.MATCHED: True})})
+
+def _scope_matched(more: dict[str, dict[str, bool]]) -> Metadata:
+    told = {scope_fallback.MATCHED: True, **more}
+    return Metadata(filter_metadata={scope_fallback.NAME: Struct.from_dict(told)})
+
+
+SCOPE_MATCHED = _scope_matched({})
 """What tells the scope fallback that a route of a host was found."""
 
 
@@ -41,6 +47,8 @@ def make_route(route: ModelRoute, *, defaults: bool) -> Route:
     match route.action:
         case Forward() as action:
             made.route = _forward(route.match, action)
+            if action.upgrades:
+                made.metadata = _scope_matched({scope_fallback.UPGRADES: dict.fromkeys(action.upgrades, True)})
             made.typed_per_filter_config = {
                 policy.NAME: _policy(route),
                 **request_headers.of_route(action.request_headers),
