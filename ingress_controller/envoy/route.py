@@ -3,7 +3,13 @@
 In: a ``Route``. Out: Envoy's: the requests that it matches, the policy, and where they go and how.
 """
 
-from envoy_data_plane.envoy.config.core.v3 import DataSource, Metadata
+from envoy_data_plane.envoy.config.core.v3 import (
+    DataSource,
+    HeaderValue,
+    HeaderValueOption,
+    HeaderValueOptionHeaderAppendAction,
+    Metadata,
+)
 from envoy_data_plane.envoy.config.route.v3 import (
     DirectResponseAction,
     Route,
@@ -41,6 +47,16 @@ SCOPE_MATCHED = _scope_matched({})
 """What tells the scope fallback that a route of a host was found."""
 
 
+# HTTP/2 has no such header, and Envoy adds none for an upstream of HTTP/1, which refuses a handshake without it. It
+# proves to a client of HTTP/1 that it speaks to a websocket server; one of HTTP/2 does not look. So any will do.
+_WEBSOCKET_KEY = HeaderValueOption(
+    header=HeaderValue(
+        key="sec-websocket-key", value="%CEL('upgrade' in request.headers ? 'dGhlIHNhbXBsZSBub25jZQ==' : '')%"
+    ),
+    append_action=HeaderValueOptionHeaderAppendAction.ADD_IF_ABSENT,
+)
+
+
 def make_route(route: ModelRoute, *, defaults: bool) -> Route:
     """Envoy's form of a route; with ``defaults`` it brings the default response headers itself, if it has them."""
     made = Route(name=route.id, match=_match(route.match), metadata=SCOPE_MATCHED)
@@ -54,6 +70,7 @@ def make_route(route: ModelRoute, *, defaults: bool) -> Route:
                 **request_headers.of_route(action.request_headers),
                 **response_headers.of_route(action.response_headers),
             }
+            made.request_headers_to_add = [_WEBSOCKET_KEY] if "websocket" in action.upgrades else []
             made.request_headers_to_remove = list(action.request_headers.remove)
             if defaults and has_default_headers(route):
                 made.response_headers_to_add = list(response_headers.DEFAULTS)

@@ -4,8 +4,10 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import aiohttp
+import h2.events
 import pytest
 import pytest_asyncio
 from aiohttp import web
@@ -119,6 +121,38 @@ async def test_websocket_is_for_whom_the_policy_admits(c: Running) -> None:
     async with websocket(c, MEMBERS, {"Cookie": f"{COOKIE}={c.mint(MEMBERS)}"}) as socket_:
         await socket_.send_str("hello")
         assert "says hello" in await socket_.receive_str(timeout=DEADLINE)
+
+
+async def test_websocket_over_http2(c: Running) -> None:
+    """As browsers ask on a connection that they have already, without the headers of HTTP/1's handshake."""
+    for host, session, status in ((MEMBERS, "", 401), (MEMBERS, c.mint(MEMBERS), 200), (MEMBERS.upper(), "", 401)):
+        async with c.connect_http2(MEMBERS) as connection:
+            headers = [(":method", "CONNECT"), (":protocol", "websocket"), (":scheme", "https"), (":authority", host),
+                       (":path", "/"), ("sec-websocket-version", "13"), ("cookie", f"{COOKIE}={session}")]  # fmt: skip
+            state, stream = connection._state, connection._state.get_next_available_stream_id()
+            state.send_headers(stream, headers)
+            state.send_data(stream, masked(b"hello"))
+            said: dict[Any, Any] = {}
+            body = b""
+            while not body.endswith(b"hello") and said.get(":status") in {None, "200"}:
+                connection.transport.writer.write(state.data_to_send())
+                async with asyncio.timeout(DEADLINE):
+                    data = await connection.transport.reader.read(65536)
+                for event in state.receive_data(data):
+                    if isinstance(event, h2.events.ResponseReceived):
+                        said = dict(event.headers or ())
+                    if isinstance(event, h2.events.DataReceived):
+                        body += event.data or b""
+            assert int(said[":status"]) == status
+
+
+def masked(text: bytes) -> bytes:
+    """A frame of text from a client, masked with nothing."""
+    return bytes([0x81, 0x80 | len(text), 0, 0, 0, 0]) + text
+
+
+async def test_plain_request_gets_no_header_of_a_handshake(c: Running) -> None:
+    assert "sec-websocket-key" not in (await c.get("slow.test")).echo.names()
 
 
 UPGRADE = [("connection", "Upgrade"), ("upgrade", "SPDY/3.1")]
