@@ -5,6 +5,7 @@ would be ignored is a mistake too: whoever wrote it expects otherwise.
 """
 
 from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from graphlib import CycleError, TopologicalSorter
 
 from ingress_controller.annotations.patterns import check_groups
@@ -14,10 +15,16 @@ from ingress_controller.model.headers import RequestHeader, Template
 Conflict = tuple[str, str]
 
 
-def conflicts(settings: Settings, prefix: str) -> Iterator[Conflict]:
-    """What is wrong among the annotations about forwarding; names come without the prefix."""
-    yield from _of_host(settings.host_header, prefix)
-    yield from _of_path(settings.forwarding, prefix)
+def conflicts(settings: Settings, written: AbstractSet[str], prefix: str) -> Iterator[Conflict]:
+    """What is wrong among the annotations about forwarding; names come without the prefix.
+
+    Args:
+        settings: those that could be read.
+        written: the names of all annotations that are there, whether they could be read or not.
+        prefix: what names begin with in messages.
+    """
+    yield from _of_host(settings.host_header, written, prefix)
+    yield from _of_path(settings.forwarding, written, prefix)
     yield from _of_headers(settings.headers, prefix)
 
 
@@ -36,7 +43,7 @@ def reading_order(headers: tuple[tuple[str, Template], ...]) -> tuple[tuple[str,
     return tuple(by_name[name] for name in sorter.static_order())
 
 
-def _of_host(host: HostHeader, prefix: str) -> Iterator[Conflict]:
+def _of_host(host: HostHeader, written: AbstractSet[str], prefix: str) -> Iterator[Conflict]:
     given = {
         "preserve_host_header": host.preserve,
         "host_rewrite": host.rewrite,
@@ -44,14 +51,16 @@ def _of_host(host: HostHeader, prefix: str) -> Iterator[Conflict]:
         "host_path_regex_rewrite_pattern": host.path_pattern or host.path_substitution,
     }
     yield from _at_most_one(given, "sets the Host header", prefix)
-    yield from _pair("host_path_regex_rewrite", host.path_pattern, host.path_substitution, prefix)
+    yield from _missing("host_path_regex_rewrite", written, prefix)
+    yield from _groups("host_path_regex_rewrite", host.path_pattern, host.path_substitution)
 
 
-def _of_path(forwarding: Forwarding, prefix: str) -> Iterator[Conflict]:
+def _of_path(forwarding: Forwarding, written: AbstractSet[str], prefix: str) -> Iterator[Conflict]:
     pattern, substitution = forwarding.regex_rewrite_pattern, forwarding.regex_rewrite_substitution
     given = {"prefix_rewrite": forwarding.prefix_rewrite, "regex_rewrite_pattern": pattern or substitution}
     yield from _at_most_one(given, "rewrites the path", prefix)
-    yield from _pair("regex_rewrite", pattern, substitution, prefix)
+    yield from _missing("regex_rewrite", written, prefix)
+    yield from _groups("regex_rewrite", pattern, substitution)
 
 
 def _at_most_one(given: Mapping[str, object], does: str, prefix: str) -> Iterator[Conflict]:
@@ -59,14 +68,15 @@ def _at_most_one(given: Mapping[str, object], does: str, prefix: str) -> Iterato
     yield from ((other, f"{prefix}/{first} {does} already; only one annotation may") for other in others)
 
 
-def _pair(name: str, pattern: str | None, substitution: str | None, prefix: str) -> Iterator[Conflict]:
-    if pattern is None and substitution is None:
-        return
-    if pattern is None:
-        yield f"{name}_substitution", f"{prefix}/{name}_pattern is needed besides"
-    elif substitution is None:
-        yield f"{name}_pattern", f"{prefix}/{name}_substitution is needed besides"
-    else:
+def _missing(name: str, written: AbstractSet[str], prefix: str) -> Iterator[Conflict]:
+    pair = {f"{name}_pattern", f"{name}_substitution"}
+    if len(pair & written) == 1:
+        (missing,) = pair - written
+        yield from ((other, f"{prefix}/{missing} is needed besides") for other in pair & written)
+
+
+def _groups(name: str, pattern: str | None, substitution: str | None) -> Iterator[Conflict]:
+    if pattern is not None and substitution is not None:
         try:
             check_groups(pattern, substitution)
         except ValueError as error:

@@ -6,6 +6,7 @@ there is a problem, the settings only serve to say which paths the Ingress claim
 
 import difflib
 from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, fields
 
 from ingress_controller.annotations.conflicts import conflicts
@@ -42,6 +43,7 @@ def parse(ingress: ObjectRef, annotations: Mapping[str, str], prefix: str) -> Pa
     """Read the annotations whose names begin with ``prefix`` and a slash; others are not ours to judge."""
     parsed: dict[tuple[str, str], object] = {}
     problems: list[Problem] = []
+    written: set[str] = set()
     for key, text in sorted(annotations.items()):
         owner, slash, name = key.partition("/")
         if owner != prefix or not slash:
@@ -50,6 +52,7 @@ def parse(ingress: ObjectRef, annotations: Mapping[str, str], prefix: str) -> Pa
         if row is None:
             problems.append(_problem(ingress, key, "invalid-annotation", _unknown(prefix, name)))
         elif text.strip() or not row.empty_is_unset:
+            written.add(name)
             if row.lands in parsed:
                 problems.append(
                     _problem(ingress, key, "invalid-annotation", f"{key}: {_twin(row)} says the same, keep one of them")
@@ -60,7 +63,7 @@ def parse(ingress: ObjectRef, annotations: Mapping[str, str], prefix: str) -> Pa
                 problems.append(_bad_value(ingress, key, error))
     settings = _settings(parsed)
     problems += (_problem(ingress, key, "invalid-annotation", f"{key}: {message}")
-                 for key, message in _conflicts(settings, prefix))  # fmt: skip
+                 for key, message in _conflicts(settings, written, prefix))  # fmt: skip
     try:
         policy = _effective_policy(settings.access)
     except PolicyError as error:
@@ -90,7 +93,7 @@ def _settings(parsed: Mapping[tuple[str, str], object]) -> Settings:
     return Settings(**{f.name: group(f.name, f.default_factory) for f in fields(Settings)})  # type: ignore[arg-type]
 
 
-def _conflicts(settings: Settings, prefix: str) -> Iterator[tuple[str, str]]:
+def _conflicts(settings: Settings, written: AbstractSet[str], prefix: str) -> Iterator[tuple[str, str]]:
     """Annotations that contradict another. Whoever admits some people must not find that another admits all."""
     access = settings.access
     narrower = {
@@ -106,7 +109,7 @@ def _conflicts(settings: Settings, prefix: str) -> Iterator[tuple[str, str]]:
     ):
         contradicted = f"contradicts {prefix}/{admits}"
         yield from ((f"{prefix}/{name}", contradicted) for name, given in narrow.items() if wide and given)
-    yield from ((f"{prefix}/{name}", message) for name, message in conflicts(settings, prefix))
+    yield from ((f"{prefix}/{name}", message) for name, message in conflicts(settings, written, prefix))
 
 
 def _twin(row: Annotation) -> str:
