@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """Writes the parts of the reference pages that the program itself knows.
 
-In: the tables of annotations, criteria and reasons, the parser and the evaluation of policies, the commands. Out: the
-pages under ``docs/reference``, in which everything between ``<!-- NAME -->`` and ``<!-- end -->`` is made by the
-function ``NAME`` below; the rest is written by hand. ``make docs`` runs it, and a test says when a page is stale.
+In: the tables of annotations, criteria, reasons and the access log's fields, the parser and the evaluation of
+policies, the commands. Out: the pages under ``docs/reference``, in which everything between ``<!-- NAME -->`` and
+``<!-- end -->`` is made by the function ``NAME`` below; the rest is written by hand. ``make docs`` runs it, and a test
+says when a page is stale.
 """
 
 import re
@@ -18,6 +19,7 @@ from ingress_controller.annotations.settings import Settings as AnnotationSettin
 from ingress_controller.annotations.table import TABLE, Annotation
 from ingress_controller.cli import main
 from ingress_controller.cli.options import GroupedOption, Switch
+from ingress_controller.envoy.access_log import FIELDS
 from ingress_controller.model.problem import REASONS
 from ingress_controller.policy.criteria import CRITERIA
 from ingress_controller.policy.error import PolicyError
@@ -175,6 +177,12 @@ def reasons() -> Iterator[str]:
     )
 
 
+def fields() -> Iterator[str]:
+    """The table of the access log's fields, in the order in which they are written."""
+    rows = ((f"`{field.name}`", f"{field.doc[0].upper()}{field.doc[1:]}.") for field in FIELDS)
+    return _table(("field", "meaning"), sorted(rows))
+
+
 def options(command: str) -> Iterator[str]:
     """The options of a command, those that are settings with all their names."""
     found: click.Command = main
@@ -215,7 +223,7 @@ def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]
 
 
 PARTS: dict[str, Callable[[], Iterator[str]]] = {
-    part.__name__: part for part in (annotations, criteria, truth, decisions, mistakes, reasons)
+    part.__name__: part for part in (annotations, criteria, truth, decisions, mistakes, reasons, fields)
 }
 
 if __name__ == "__main__":

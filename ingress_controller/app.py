@@ -8,6 +8,7 @@ import asyncio
 import json
 import os
 import socket
+import ssl
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ import grpc.aio
 import structlog
 
 from ingress_controller import bootstrap_certificate, health, session, supervisor
+from ingress_controller.admission.server import ServerCertificate, webhook_app
 from ingress_controller.envoy import dump
 from ingress_controller.envoy.bootstrap import bootstrap
 from ingress_controller.envoy.encoder import CLUSTER, EXTENSION, LISTENER, ROUTES, SCOPE, TYPES, Encoder
@@ -64,9 +66,9 @@ class Controller:
         self.metrics = Metrics()
         self.cache = Cache()
         store = Store()
-        graph = Graph(translate_options(settings), store)
+        self.graph = Graph(translate_options(settings), store)
         encoder = Encoder(envoy_options(settings))
-        self.pipeline = Pipeline(store, graph, encoder, self.cache, reporter, self.metrics, status)
+        self.pipeline = Pipeline(store, self.graph, encoder, self.cache, reporter, self.metrics, status)
         self.xds = Server(self.cache, TYPES, self.pipeline.offer, self.metrics, filled=self.pipeline.applied)
         self._was_ready = False
 
@@ -98,6 +100,8 @@ async def run(settings: Settings) -> None:
         StartError: it cannot be started like this.
     """
     make_data_directory(settings.data_dir)
+    if isinstance(settings.access_log, Path) and settings.envoy != "none":
+        _make_access_log(settings.access_log)
     async with AsyncExitStack() as stack:
         if settings.manifests:
             source: Directory | Cluster = Directory(settings.manifests)
@@ -174,6 +178,7 @@ def _envoy_options(settings: Settings, jwks: str, certificate: Certificate) -> E
         jwks=jwks,
         bootstrap_certificate=certificate,
         upstream_ca_file=str(settings.upstream_ca_file),
+        access_log=settings.access_log,
     )
 
 
@@ -202,12 +207,19 @@ async def _endpoints(controller: Controller) -> AsyncIterator[None]:
     settings = controller.settings
     probes = health.health_app(controller.missing)
     metrics = health.metrics_app(controller.metrics.registry)
+    webhook = webhook_app(controller.graph.examine, lambda: controller.pipeline.synced)
     async with (
         health.serve(settings.health_probe_bind_address, probes, "--health-probe-bind-address"),
         health.serve(settings.metrics_bind_address, metrics, "--metrics-bind-address"),
+        health.serve(settings.webhook_bind_address, webhook, "--webhook-bind-address", _webhook_tls(settings)),
         serve_xds(controller),
     ):
         yield
+
+
+def _webhook_tls(settings: Settings) -> ssl.SSLContext | None:
+    certificate, key = settings.webhook_tls_cert_file, settings.webhook_tls_key_file
+    return ServerCertificate(certificate, key).context if certificate and key else None
 
 
 @asynccontextmanager
@@ -247,3 +259,11 @@ def _envoy(settings: Settings) -> supervisor.Supervisor | None:
         log.info("no Envoy is started; start one with this bootstrap configuration", file=str(file))
         return None
     return supervisor.Supervisor(supervisor.Envoy(supervisor.find_program(settings.envoy), text, file))
+
+
+def _make_access_log(path: Path) -> None:
+    """Make the file, which tells who asked for what, closed to others; one that is there stays as it is."""
+    try:
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NONBLOCK, 0o600))
+    except OSError as error:
+        raise StartError(f"--access-log: {path} cannot be written: {error.strerror}") from error

@@ -4,6 +4,7 @@ In: a function that says what is still missing, a registry of metrics. Out: HTTP
 never on those that users reach. An answer at all proves that the event loop, and so the controller, is responsive.
 """
 
+import ssl
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
@@ -50,8 +51,10 @@ def metrics_app(registry: CollectorRegistry) -> web.Application:
 
 
 @asynccontextmanager
-async def serve(address: Address | None, app: web.Application, flag: str) -> AsyncIterator[Address | None]:
-    """Answer on ``address`` while the block runs; ``None`` for nowhere.
+async def serve(
+    address: Address | None, app: web.Application, flag: str, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[Address | None]:
+    """Answer on ``address`` while the block runs; ``None`` for nowhere. Plain HTTP without ``tls``.
 
     Yields:
         The address with the port that the system chose where it was 0.
@@ -66,7 +69,7 @@ async def serve(address: Address | None, app: web.Application, flag: str) -> Asy
     await runner.setup()
     try:
         try:
-            await web.TCPSite(runner, address.host or None, address.port).start()
+            await web.TCPSite(runner, address.host or None, address.port, ssl_context=tls).start()
         except OSError as error:
             raise StartError(f"{flag}: {address} cannot be listened on: {error.strerror}") from error
         yield Address(address.host, runner.addresses[0][1])

@@ -117,6 +117,9 @@ class Envoy:
             LOG_FORMAT,
             # One message, one line.
             "--log-format-escaped",
+            # Lines of the access log would otherwise wait for ten seconds.
+            "--file-flush-interval-msec",
+            "1000",
         )
 
 

@@ -94,7 +94,8 @@ class EnvoyProcess:
 
     async def start(self, *arguments: str) -> None:
         """Start the process, with more command line arguments if any."""
-        options = ("--disable-hot-restart", "--use-dynamic-base-id", "--concurrency", "1")
+        options = ("--disable-hot-restart", "--use-dynamic-base-id", "--concurrency", "1",
+                   "--file-flush-interval-msec", "50")  # fmt: skip
         with self.log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
                 _ENVOY, "-c", self._config, *options, *arguments, cwd=self._config.parent, stdout=log, stderr=log

@@ -49,10 +49,10 @@ class Program:
             "health-probe-bind-address": f"127.0.0.1:{self._probes}",
             "metrics-bind-address": f"127.0.0.1:{self._metrics}",
         }
-        with (self.directory / "log").open("ab") as log:
+        with (self.directory / "log").open("ab") as log, (self.directory / "output").open("ab") as output:
             self._process = await asyncio.create_subprocess_exec(
                 _PROGRAM, "run", *(f"--{name}={value}" for name, value in flags.items()),
-                stdin=DEVNULL, stdout=log, stderr=log, env=os.environ | {"NO_COLOR": "1"},
+                stdin=DEVNULL, stdout=output, stderr=log, env=os.environ | {"NO_COLOR": "1"},
             )  # fmt: skip
 
     async def ready(self) -> None:
@@ -84,8 +84,13 @@ class Program:
 
     @property
     def log(self) -> str:
-        """What it wrote."""
+        """What it wrote to standard error."""
         return (self.directory / "log").read_text()
+
+    @property
+    def output(self) -> str:
+        """What it, or its Envoy, wrote to standard output."""
+        return (self.directory / "output").read_text()
 
     async def sent(self) -> dict[str, int]:
         """How many resources of each type it has sent to Envoys, in this process."""

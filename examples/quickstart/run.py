@@ -16,6 +16,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 UPSTREAM = ("127.0.0.1", 18000)
 READY = "http://127.0.0.1:8081/readyz"
+FILES = ("--data-dir", "data", "--access-log", "data/access.log")
 PROGRAM = str(Path(sys.executable).with_name("ingress-controller"))
 
 WHAT_TO_OPEN = """
@@ -35,7 +36,8 @@ Be that user, with a session signed by this controller's key:
   curl -k --connect-to ::127.0.0.1:8443 -H "Authorization: Bearer Pomerium-$TOKEN" \\
       https://hello.localhost.pomerium.io:8443/
 
-Edit a file in examples/quickstart: it counts at once. Ctrl-C ends it.
+Edit a file in examples/quickstart: it counts at once. Each request is a line of data/access.log.
+Ctrl-C ends it.
 """
 
 
@@ -75,7 +77,7 @@ def main() -> int:
         print(f"The example upstream cannot listen on {UPSTREAM[0]}:{UPSTREAM[1]}: {error.strerror}", file=sys.stderr)
         return 1
     threading.Thread(target=upstream.serve_forever, daemon=True).start()
-    controller = subprocess.Popen([PROGRAM, "run", "--manifests", str(HERE), "--data-dir", "data"])
+    controller = subprocess.Popen([PROGRAM, "run", "--manifests", str(HERE), *FILES])
     try:
         while controller.poll() is None and not is_ready():
             time.sleep(0.1)

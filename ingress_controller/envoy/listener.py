@@ -13,6 +13,7 @@ chain drain.
 from collections.abc import Iterable
 from datetime import timedelta
 from functools import cache
+from pathlib import Path
 
 from envoy_data_plane.envoy.config.common.mutation_rules.v3 import HeaderMutation, HeaderMutationRemoveOnMatch
 from envoy_data_plane.envoy.config.core.v3 import (
@@ -68,6 +69,7 @@ from envoy_data_plane.envoy.extensions.transport_sockets.tls.v3 import (
 from envoy_data_plane.envoy.type.matcher.v3 import StringMatcher
 from envoy_data_plane.google.protobuf import Any
 
+from ingress_controller.envoy.access_log import access_log
 from ingress_controller.envoy.filters import CHAIN
 from ingress_controller.envoy.filters.router import FILTER as ROUTER
 from ingress_controller.envoy.filters.scope_fallback import SCOPE_HEADER
@@ -111,9 +113,10 @@ def redirects(options: Options) -> RouteConfiguration:
 
 
 def _https(options: Options, chained: list[str]) -> Listener:
-    chains = [_chain(name) for name in chained]
+    manager = _https_manager(options.access_log)
+    chains = [_chain(name, manager) for name in chained]
     if CATCH_ALL not in chained:
-        chains.insert(0, _on_demand_chain())
+        chains.insert(0, _on_demand_chain(manager))
     inspector = ListenerFilter(name="envoy.filters.listener.tls_inspector", typed_config=pack(TlsInspector()))
     return Listener(
         name=HTTPS,
@@ -125,7 +128,7 @@ def _https(options: Options, chained: list[str]) -> Listener:
 
 
 def _http(options: Options) -> Listener:
-    manager = _manager(HTTP)
+    manager = _manager(HTTP, options.access_log)
     manager.http_filters = [ROUTER]
     manager.rds = Rds(route_config_name=HTTP, config_source=ADS)
     manager.strip_any_host_port = True
@@ -137,7 +140,7 @@ def _http(options: Options) -> Listener:
     )
 
 
-def _on_demand_chain() -> FilterChain:
+def _on_demand_chain(manager: Any) -> FilterChain:
     selector = TypedExtensionConfig(
         name="envoy.tls.certificate_selectors.on_demand_secret",
         typed_config=pack(
@@ -149,21 +152,21 @@ def _on_demand_chain() -> FilterChain:
             )
         ),
     )
-    return _filter_chain("on-demand", _tls(CommonTlsContext(custom_tls_certificate_selector=selector)), None)
+    return _filter_chain("on-demand", _tls(CommonTlsContext(custom_tls_certificate_selector=selector)), None, manager)
 
 
-def _chain(host: str) -> FilterChain:
+def _chain(host: str, manager: Any) -> FilterChain:
     secret = SdsSecretConfig(name=chain_secret(host), sds_config=ADS)
     match = None if host == CATCH_ALL else FilterChainMatch(server_names=[host])
     name = host if is_wildcard(host) else f"exact/{host}"
-    return _filter_chain(name, _tls(CommonTlsContext(tls_certificate_sds_secret_configs=[secret])), match)
+    return _filter_chain(name, _tls(CommonTlsContext(tls_certificate_sds_secret_configs=[secret])), match, manager)
 
 
-def _filter_chain(name: str, tls: TransportSocket, match: FilterChainMatch | None) -> FilterChain:
+def _filter_chain(name: str, tls: TransportSocket, match: FilterChainMatch | None, manager: Any) -> FilterChain:
     return FilterChain(
         name=name,
         filter_chain_match=match,
-        filters=[_network_filter(_https_manager())],
+        filters=[_network_filter(manager)],
         transport_socket=tls,
         # With the control plane away, a handshake for a certificate that was never asked for waits.
         transport_socket_connect_timeout=_HANDSHAKE_TIMEOUT,
@@ -188,9 +191,9 @@ def _network_filter(manager: Any) -> Filter:
 
 
 @cache
-def _https_manager() -> Any:
+def _https_manager(sink: Path | str) -> Any:
     """The connection manager of every https chain: equal bytes share one SRDS subscription and one ECDS filter."""
-    manager = _manager(HTTPS)
+    manager = _manager(HTTPS, sink)
     manager.http_filters = list(CHAIN)
     manager.local_reply_config = LOCAL_REPLIES
     # Not strip_any_host_port: that strips a CONNECT's port too, and all TCP routes of a host would be one.
@@ -206,10 +209,11 @@ def _https_manager() -> Any:
     return pack(manager)
 
 
-def _manager(name: str) -> HttpConnectionManager:
+def _manager(name: str, sink: Path | str) -> HttpConnectionManager:
     """What both connection managers share: the request as it is routed and decided on is the one that is sent on."""
     return HttpConnectionManager(
         stat_prefix=name,
+        access_log=list(access_log(sink)),
         early_header_mutation_extensions=[_early_mutations()],
         http2_protocol_options=Http2ProtocolOptions(
             max_concurrent_streams=100,

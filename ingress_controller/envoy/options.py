@@ -4,6 +4,7 @@ In: the program's settings and key material. Out: a frozen value for the modules
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from ingress_controller.model.certificate import Certificate
 from ingress_controller.model.upstream import Address
@@ -21,6 +22,7 @@ class Options:
         jwks: the public keys of sessions, as a JSON Web Key Set.
         bootstrap_certificate: what hosts without a certificate of their own show.
         upstream_ca_file: PEM file of the authorities that upstreams' certificates are verified with, as Envoy sees it.
+        access_log: ``stdout`` for Envoy's standard output, ``off``, or a file, as Envoy sees it.
     """
 
     http: Address
@@ -30,3 +32,4 @@ class Options:
     jwks: str
     bootstrap_certificate: Certificate
     upstream_ca_file: str
+    access_log: Path | str = "stdout"

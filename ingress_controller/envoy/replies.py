@@ -28,7 +28,7 @@ from ingress_controller.envoy.messages import pack, regex
 SIGN_IN_PATH = "/.pomerium/sign_in"
 
 _DENIED = "rbac_access_denied_matched_policy["
-_SIGN_IN_STEPS = ("unauth", "wrong-aud")
+SIGN_IN_STEPS = ("unauth", "wrong-aud")
 _FORBIDDEN_PAGE = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>403 Forbidden</title>
 <h1>Forbidden</h1>
@@ -91,7 +91,7 @@ LOCAL_REPLIES = LocalReplyConfig(
             ),
         ),
         ResponseMapper(
-            filter=_all(_is(*_SIGN_IN_STEPS), _BROWSER, _READS),
+            filter=_all(_is(*SIGN_IN_STEPS), _BROWSER, _READS),
             status_code=302,
             headers_to_add=[
                 # Relative, so that no other host can be named and the port that the browser used is kept. The path is
@@ -103,7 +103,7 @@ LOCAL_REPLIES = LocalReplyConfig(
             body_format_override=_html(""),
         ),
         ResponseMapper(
-            filter=_is(*_SIGN_IN_STEPS),
+            filter=_is(*SIGN_IN_STEPS),
             status_code=401,
             headers_to_add=[_set("www-authenticate", 'Bearer realm="pomerium"'), _NO_STORE],
             body_format_override=_json(

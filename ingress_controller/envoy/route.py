@@ -3,6 +3,8 @@
 In: a ``Route``. Out: Envoy's: the requests that it matches, the policy, and where they go and how.
 """
 
+from functools import lru_cache
+
 from envoy_data_plane.envoy.config.core.v3 import (
     DataSource,
     HeaderValue,
@@ -20,10 +22,12 @@ from envoy_data_plane.envoy.config.route.v3 import (
 from envoy_data_plane.envoy.type.matcher.v3 import RegexMatchAndSubstitute
 from envoy_data_plane.google.protobuf import Any, Struct
 
+from ingress_controller.envoy import access_log
 from ingress_controller.envoy import policy as compiled_policy
 from ingress_controller.envoy.filters import policy, request_headers, response_headers, scope_fallback
 from ingress_controller.envoy.messages import pack, regex
 from ingress_controller.model.headers import RequestHeader
+from ingress_controller.model.reference import ObjectRef
 from ingress_controller.model.route import (
     Exact,
     Forward,
@@ -34,18 +38,14 @@ from ingress_controller.model.route import (
     Regex,
     Substitution,
     Unavailable,
+    Upgrade,
 )
 from ingress_controller.model.route import Route as ModelRoute
 
+_MATCHED: dict[str, object] = {scope_fallback.MATCHED: True}
 
-def _scope_matched(more: dict[str, dict[str, bool]]) -> Metadata:
-    told = {scope_fallback.MATCHED: True, **more}
-    return Metadata(filter_metadata={scope_fallback.NAME: Struct.from_dict(told)})
-
-
-SCOPE_MATCHED = _scope_matched({})
+SCOPE_MATCHED = Metadata(filter_metadata={scope_fallback.NAME: Struct.from_dict(_MATCHED)})
 """What tells the scope fallback that a route of a host was found."""
-
 
 # HTTP/2 has no such header, and Envoy adds none for an upstream of HTTP/1, which refuses a handshake without it. It
 # proves to a client of HTTP/1 that it speaks to a websocket server; one of HTTP/2 does not look. So any will do.
@@ -59,12 +59,10 @@ _WEBSOCKET_KEY = HeaderValueOption(
 
 def make_route(route: ModelRoute, *, defaults: bool) -> Route:
     """Envoy's form of a route; with ``defaults`` it brings the default response headers itself, if it has them."""
-    made = Route(name=route.id, match=_match(route.match), metadata=SCOPE_MATCHED)
+    made = Route(name=route.id, match=_match(route.match), metadata=_metadata(route.ingress, _upgrades(route)))
     match route.action:
         case Forward() as action:
             made.route = _forward(route.match, action)
-            if action.upgrades:
-                made.metadata = _scope_matched({scope_fallback.UPGRADES: dict.fromkeys(action.upgrades, True)})
             made.typed_per_filter_config = {
                 policy.NAME: _policy(route),
                 **request_headers.of_route(action.request_headers),
@@ -83,6 +81,20 @@ def make_route(route: ModelRoute, *, defaults: bool) -> Route:
 def has_default_headers(route: ModelRoute) -> bool:
     """Whether responses get the default headers; what answers by itself may have them or not."""
     return not isinstance(route.action, Forward) or route.action.response_headers.defaults
+
+
+# Most Ingresses have several routes, and hosts are encoded one after the other.
+@lru_cache(maxsize=128)
+def _metadata(ingress: ObjectRef, upgrades: tuple[Upgrade, ...]) -> Metadata:
+    """What the scope fallback and the access log want to know of a route."""
+    scope = _MATCHED | ({scope_fallback.UPGRADES: dict.fromkeys(upgrades, True)} if upgrades else {})
+    origin = {access_log.INGRESS: f"{ingress.namespace}/{ingress.name}"}
+    made = {scope_fallback.NAME: scope, access_log.METADATA: origin}
+    return Metadata(filter_metadata={name: Struct.from_dict(told) for name, told in made.items()})
+
+
+def _upgrades(route: ModelRoute) -> tuple[Upgrade, ...]:
+    return route.action.upgrades if isinstance(route.action, Forward) else ()
 
 
 def answer(status: int, reason: str) -> DirectResponseAction:

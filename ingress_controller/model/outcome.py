@@ -12,6 +12,11 @@ from ingress_controller.model.problem import Problem
 PROBLEM_PREFIX = "upsert routes: "
 
 
+def announced(problem: Problem) -> str:
+    """What is said of a problem, in an Event and elsewhere: its message with its prefix."""
+    return PROBLEM_PREFIX + problem.message.removeprefix(PROBLEM_PREFIX)
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """The result of compiling one Ingress.
@@ -27,8 +32,7 @@ class Outcome:
     @property
     def messages(self) -> tuple[str, ...]:
         """The distinct messages of the problems, in order, each with its prefix."""
-        whole = (PROBLEM_PREFIX + problem.message.removeprefix(PROBLEM_PREFIX) for problem in self.problems)
-        return tuple(dict.fromkeys(whole))
+        return tuple(dict.fromkeys(map(announced, self.problems)))
 
     @property
     def digest(self) -> str:

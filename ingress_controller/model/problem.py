@@ -49,6 +49,13 @@ REASONS: Mapping[Reason, str] = {
 """For each kind of problem what it is and what is served meanwhile, for people."""
 
 
+OF_THE_OBJECT: frozenset[Reason] = frozenset(
+    {"invalid-annotation", "invalid-policy", "invalid-host", "invalid-path", "conflict"}
+)
+"""The kinds that an Ingress has by itself; the others depend on what else is there, and may end without a change of
+it. (Of conflicts these are the ones within one Ingress.)"""
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Problem:
     """One mistake on one object.

@@ -32,6 +32,7 @@ class Metadata(_View, frozen=True):
     uid: str = ""
     resource_version: str = ""
     creation_timestamp: str | None = ""
+    deletion_timestamp: str | None = None
     annotations: Mapping[str, str] | None = None
     labels: Mapping[str, str] | None = None
 

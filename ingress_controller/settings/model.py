@@ -35,6 +35,7 @@ from ingress_controller.settings.values import (
     RedisStore,
     SqliteStore,
     UnixSocket,
+    parse_access_log,
     parse_certificates,
     parse_certificates_file,
     parse_choice,
@@ -115,7 +116,7 @@ class Setting:
 
 
 CLUSTER, MANIFESTS = "Cluster", "Without a cluster"
-LISTEN, ENVOY = "Addresses", "Envoy"
+LISTEN, WEBHOOK, ENVOY = "Addresses", "Validation webhook", "Envoy"
 STATE, SESSIONS, LOG = "State and secrets", "Sessions", "Log"
 
 
@@ -206,6 +207,15 @@ class Settings(BaseModel):
     ] = Field(default_factory=local(9090))
     """Where /metrics is answered; 0 for nowhere."""
 
+    webhook_bind_address: Annotated[
+        Address | None, Setting(WEBHOOK, "HOST:PORT", parse_optional_address, (Address, NoneType), "0, nowhere")
+    ] = None
+    """Where the API server can have Ingresses validated, by HTTPS at /validate-ingress; 0 for nowhere."""
+    webhook_tls_cert_file: Annotated[Path | None, Setting(WEBHOOK, "FILE", parse_file, (Path, NoneType))] = None
+    """PEM certificate chain of that address; read anew when it changes."""
+    webhook_tls_key_file: Annotated[Path | None, Setting(WEBHOOK, "FILE", parse_file, (Path, NoneType))] = None
+    """Its private key, PEM, unencrypted."""
+
     envoy: Annotated[Path | Literal["auto", "none"], Setting(ENVOY, "auto|none|PATH", parse_envoy, Path)] = "auto"
     """The Envoy to start: the one installed with this program or found on PATH, none, or this program."""
     upstream_ca_file: Annotated[
@@ -254,6 +264,10 @@ class Settings(BaseModel):
         Setting(LOG, "debug|info|warning|error", parse_choice("debug", "info", "warning", "error")),
     ] = "info"
     """The least severe messages that are written."""
+    access_log: Annotated[Path | Literal["stdout", "off"], Setting(LOG, "stdout|off|FILE", parse_access_log, Path)] = (
+        "stdout"
+    )
+    """Where Envoy writes a line of JSON for each request: its standard output, nowhere, or this file."""
 
     @field_validator("databroker_service_url")
     @classmethod
@@ -283,17 +297,31 @@ def conflicts_of(settings: Settings) -> Iterator[str]:
         yield "--manifests and --update-status-from-service: only one can be given, a status needs a cluster"
     if settings.databroker_tls_ca and settings.databroker_tls_ca_file:
         yield "--databroker-tls-ca and --databroker-tls-ca-file: only one can be given"
+    yield from webhook_conflicts(settings)
     bound = {
         "--http-address": settings.http_address,
         "--https-address": settings.https_address,
         "--health-probe-bind-address": settings.health_probe_bind_address,
         "--metrics-bind-address": settings.metrics_bind_address,
+        "--webhook-bind-address": settings.webhook_bind_address,
         "--xds-address": settings.xds_address,
     }
     for (flag, one), (other_flag, other) in combinations(bound.items(), 2):
         if isinstance(one, Address) and isinstance(other, Address) and collide(one, other):
             yield f"{flag} and {other_flag}: {one} and {other} cannot both be listened on"
     yield from socket_conflict(settings)
+
+
+def webhook_conflicts(settings: Settings) -> Iterator[str]:
+    """What the webhook cannot be served without, or with."""
+    files = {
+        "--webhook-tls-cert-file": settings.webhook_tls_cert_file,
+        "--webhook-tls-key-file": settings.webhook_tls_key_file,
+    }
+    if settings.webhook_bind_address:
+        yield from (f"--webhook-bind-address: needs {flag} too" for flag, file in files.items() if not file)
+        if settings.manifests:
+            yield "--manifests and --webhook-bind-address: only one can be given, no API server would ask"
 
 
 def collide(one: Address, other: Address) -> bool:

@@ -239,6 +239,11 @@ def parse_envoy(text: str) -> str | Path:
     return path
 
 
+def parse_access_log(text: str) -> str | Path:
+    """``stdout``, ``off`` or the path of a file, which may not exist yet."""
+    return text if text in {"stdout", "off"} else parse_path(text)
+
+
 def parse_switch(text: str) -> bool:
     """``true`` or ``false``."""
     if text not in {"true", "false"}:

@@ -13,7 +13,7 @@ from typing import Literal, TypeVar
 
 from ingress_controller.model.host import Host
 from ingress_controller.model.outcome import Outcome
-from ingress_controller.model.problem import Problem
+from ingress_controller.model.problem import OF_THE_OBJECT, Problem
 from ingress_controller.model.reference import ObjectRef
 from ingress_controller.model.secret import Material
 from ingress_controller.model.upstream import Endpoints, ServicePort, Upstream
@@ -103,6 +103,16 @@ class Graph:
         """Whether an Ingress is ours."""
         return ingress in self._compiled
 
+    def examine(self, ingress: Ingress) -> tuple[Problem, ...]:
+        """What is wrong with an Ingress by itself, if it were applied: nothing is looked up, and nothing changes.
+
+        One that is not ours has no problems. May be called from another thread.
+        """
+        if not is_ours(ingress, self._classes, self._options):
+            return ()
+        problems = _compile(ingress, Store(), self._options).problems
+        return tuple(problem for problem in problems if problem.reason in OF_THE_OBJECT)
+
     def refuse(self, kind: Refused, name: str, message: str) -> Update:
         """Take note that Envoy refused a host or an upstream; that holds until it changes."""
         self._refusals[kind, name] = message
@@ -139,10 +149,7 @@ class Graph:
         ingress = self._store.get(Ingress, ref.namespace, ref.name)
         if ingress is None or not is_ours(ingress, self._classes, self._options):
             return None
-        try:
-            return compile_ingress(ingress, self._store, self._options)
-        except Exception as error:  # noqa: BLE001 (a mistake of ours in one object's case must not stop the others)
-            return _failed(ingress, error)
+        return _compile(ingress, self._store, self._options)
 
     def _settle_upstreams(self, names: Iterable[str]) -> tuple[dict[str, Upstream | None], set[ServicePort]]:
         """Find the upstreams that changed, and the Service ports that they came to use or no longer do."""
@@ -240,6 +247,13 @@ def _no_endpoints(ingress: ObjectRef, port: ServicePort) -> Problem:
         f"Service {port.service.namespace}/{port.service.name} has no ready endpoint for port "
         f"{f'{port.port} ({port.name})' if port.name else port.port}; its paths answer 503 until there is one",
     )
+
+
+def _compile(ingress: Ingress, store: Store, options: Options) -> Compiled:
+    try:
+        return compile_ingress(ingress, store, options)
+    except Exception as error:  # noqa: BLE001 (a mistake of ours in one object's case must not stop the others)
+        return _failed(ingress, error)
 
 
 def _failed(ingress: Ingress, error: Exception) -> Compiled:

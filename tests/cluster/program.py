@@ -50,7 +50,8 @@ class Program(Server):
         self._home = home
         self._ports = {name: free_port() for name in ("http", "https", "health-probe-bind", "metrics-bind")}
         addresses = (f"--{name}-address=127.0.0.1:{port}" for name, port in self._ports.items())
-        own = (f"--kubeconfig={kubeconfig}", f"--data-dir={self.data_dir}", "--log-format=json", *addresses)
+        own = (f"--kubeconfig={kubeconfig}", f"--data-dir={self.data_dir}", "--log-format=json", *addresses,
+               f"--access-log={home / 'access.log'}")  # fmt: skip
         program = Path(sys.executable).with_name("ingress-controller")
         super().__init__([program, "run", *own, *flags], home / "controller.log")
 

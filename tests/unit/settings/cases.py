@@ -61,6 +61,9 @@ def make_cases(folder: Path) -> dict[str, Case]:
             "localhost:82", Address("127.0.0.1", 82), "web:82", "must name an IP address"
         ),
         "metrics_bind_address": Case("0", None, "127.0.0.1:65536", "must be HOST:PORT with a port up to 65535"),
+        "webhook_bind_address": Case("0", None, "9443", "must be HOST:PORT"),
+        "webhook_tls_cert_file": Case(str(certificates), certificates, missing, "must be a file that exists"),
+        "webhook_tls_key_file": Case(str(certificates), certificates, missing, "must be a file that exists"),
         "envoy": Case(str(program), program, missing, "must be auto, none or the path of a program"),
         "upstream_ca_file": Case(
             str(certificates), certificates, str(kubeconfig), "must be a file of PEM certificates"
@@ -86,4 +89,5 @@ def make_cases(folder: Path) -> dict[str, Case]:
         ),
         "log_format": Case("json", "json", "xml", "must be text or json, got 'xml'"),
         "log_level": Case("debug", "debug", "loud", "must be debug, info, warning or error, got 'loud'"),
+        "access_log": Case("off", "off", "\0", "must be a path"),
     }

@@ -69,6 +69,9 @@ def test_the_system_authorities_are_found() -> None:
     assert make().upstream_ca_file.is_file()
 
 
+WEBHOOK = {"webhook_bind_address": ":9443", "webhook_tls_cert_file": __file__, "webhook_tls_key_file": __file__}
+
+
 @pytest.mark.parametrize(
     ("texts", "message"),
     [
@@ -79,6 +82,9 @@ def test_the_system_authorities_are_found() -> None:
             "--manifests and --update-status-from-service: ",
         ),
         ({"manifests": str(Path(__file__).parent), "kubeconfig": __file__}, "--manifests and --kubeconfig: "),
+        ({"webhook_bind_address": ":9443", "webhook_tls_cert_file": __file__}, "needs --webhook-tls-key-file too"),
+        ({**WEBHOOK, "webhook_bind_address": ":8443"}, "--https-address and --webhook-bind-address: "),
+        ({**WEBHOOK, "manifests": str(Path(__file__).parent)}, "--manifests and --webhook-bind-address: "),
         ({"data_dir": f"/{'d' * 98}"}, "--data-dir: the xDS socket /ddd"),
         ({"xds_address": f"unix:/{'d' * 107}"}, "--xds-address: the xDS socket /ddd"),
     ],
