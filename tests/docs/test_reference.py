@@ -32,6 +32,15 @@ def test_example_of_an_annotation_is_accepted(row: Annotation) -> None:
     assert parsed.settings != parse(ObjectRef("Ingress", "default", "web"), {}, PREFIX).settings
 
 
+def test_annotations_on_the_page_about_forwarding_are_accepted() -> None:
+    page = read(ROOT / "docs" / "how-to" / "forward-requests.md")
+    blocks = [yaml.safe_load("\n".join(block.lines)) for block in page.blocks if block.language == "yaml"]
+    annotations = [block for block in blocks if "kind" not in block]
+    assert len(annotations) > 10
+    for block in annotations:
+        assert parse(ObjectRef("Ingress", "default", "web"), block, PREFIX).problems == ()
+
+
 def test_every_reason_is_explained() -> None:
     assert tuple(REASONS) == get_args(Reason)
 
