@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Writes the parts of the reference pages that the program itself knows.
 
-In: the tables of annotations, criteria, reasons and the access log's fields, the parser and the evaluation of
-policies, the commands. Out: the pages under ``docs/reference``, in which everything between ``<!-- NAME -->`` and
+In: the tables of annotations, criteria, reasons, findings and the access log's fields, the parser and the evaluation
+of policies, the commands. Out: the pages under ``docs/reference``, in which everything between ``<!-- NAME -->`` and
 ``<!-- end -->`` is made by the function ``NAME`` below; the rest is written by hand. ``make docs`` runs it, and a test
 says when a page is stale.
 """
@@ -20,6 +20,7 @@ from ingress_controller.annotations.table import TABLE, Annotation
 from ingress_controller.cli import main
 from ingress_controller.cli.options import GroupedOption, Switch
 from ingress_controller.envoy.access_log import FIELDS
+from ingress_controller.lint.rules import RULES
 from ingress_controller.model.problem import REASONS
 from ingress_controller.policy.criteria import CRITERIA
 from ingress_controller.policy.error import PolicyError
@@ -183,6 +184,12 @@ def fields() -> Iterator[str]:
     return _table(("field", "meaning"), sorted(rows))
 
 
+def findings() -> Iterator[str]:
+    """The table of what lint finds, beside the reasons."""
+    rows = ((f"`{rule.id}`", rule.level, rule.doc) for rule in RULES if rule.id not in REASONS)
+    return _table(("finding", "level", "what is meant"), rows)
+
+
 def options(command: str) -> Iterator[str]:
     """The options of a command, those that are settings with all their names."""
     found: click.Command = main
@@ -211,7 +218,7 @@ def _option(param: click.Option) -> tuple[str, ...]:
 
 
 def _value(param: click.Option) -> str:
-    if isinstance(param.type, Switch):
+    if isinstance(param.type, Switch) or param.is_flag:
         return ""
     words = param.type.choices if isinstance(param.type, click.Choice) else (param.metavar or "FILE").split("|")
     return " or ".join(f"`{word}`" for word in words)
@@ -223,7 +230,7 @@ def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]
 
 
 PARTS: dict[str, Callable[[], Iterator[str]]] = {
-    part.__name__: part for part in (annotations, criteria, truth, decisions, mistakes, reasons, fields)
+    part.__name__: part for part in (annotations, criteria, truth, decisions, mistakes, reasons, findings, fields)
 }
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from pathlib import Path
 import grpc.aio
 import structlog
 
-from ingress_controller import bootstrap_certificate, health, session, supervisor
+from ingress_controller import bootstrap_certificate, health, offline, session, supervisor
 from ingress_controller.admission.server import ServerCertificate, webhook_app
 from ingress_controller.envoy import dump
 from ingress_controller.envoy.bootstrap import bootstrap
@@ -40,7 +40,6 @@ from ingress_controller.settings import Settings, UnixSocket, make_data_director
 from ingress_controller.sources.cluster import Cluster
 from ingress_controller.sources.directory import Directory
 from ingress_controller.translate.graph import Graph
-from ingress_controller.translate.options import Options
 from ingress_controller.translate.render import routes_yaml
 from xds import GRPC_OPTIONS, Cache, Proxy, Server
 
@@ -66,7 +65,7 @@ class Controller:
         self.metrics = Metrics()
         self.cache = Cache()
         store = Store()
-        self.graph = Graph(translate_options(settings), store)
+        self.graph = Graph(offline.translate_options(settings), store)
         encoder = Encoder(envoy_options(settings))
         self.pipeline = Pipeline(store, self.graph, encoder, self.cache, reporter, self.metrics, status)
         self.xds = Server(self.cache, TYPES, self.pipeline.offer, self.metrics, filled=self.pipeline.applied)
@@ -125,35 +124,17 @@ async def run(settings: Settings) -> None:
 
 def translate_manifests(paths: Sequence[Path], settings: Settings) -> Translation:
     """Translate manifests without serving them; equal input gives equal text."""
-    batch = Directory(paths).read()
-    update = Graph(translate_options(settings), Store()).apply(batch.changes)
+    state = offline.from_manifests(paths, settings)
+    update = state.update
     encoder = Encoder(_offline_envoy_options(settings))
     cache = Cache()
     cache.update(encoder.start())
     cache.update(encoder.encode(update.hosts, update.upstreams, update.secrets, update.endpoints))
-    hosts = [host for host in update.hosts.values() if host]
-    upstreams = {name: upstream for name, upstream in update.upstreams.items() if upstream}
-    endpoints = {name: resolved for name, resolved in update.endpoints.items() if resolved}
     resources = {kind.url: cache.resources(kind.url) for kind in TYPES}
-    outcomes = sorted((ref, outcome.problems) for ref, outcome in update.outcomes.items() if outcome)
     return Translation(
-        routes_yaml=routes_yaml(hosts, upstreams, endpoints),
+        routes_yaml=routes_yaml(state.hosts.values(), state.upstreams, state.endpoints),
         envoy_json=json.dumps(dump.readable(resources), indent=2, ensure_ascii=False) + "\n",
-        problems=(
-            *(str(malformed) for malformed in batch.malformed),
-            *(f"{ref}: {problem.message}" for ref, problems in outcomes for problem in problems),
-        ),
-    )
-
-
-def translate_options(settings: Settings) -> Options:
-    """What the translation needs of the settings."""
-    return Options(
-        controller_name=settings.name,
-        prefix=settings.prefix,
-        namespaces=settings.namespaces,
-        allow_local_external_names=settings.allow_external_name_local or bool(settings.manifests),
-        own_addresses=_own_addresses(),
+        problems=state.problem_lines(),
     )
 
 
@@ -184,16 +165,6 @@ def _envoy_options(settings: Settings, jwks: str, certificate: Certificate) -> E
 
 def _listening(address: Address) -> Address:
     return Address(address.host or "0.0.0.0", address.port)  # noqa: S104 (the operator's choice)
-
-
-def _own_addresses() -> frozenset[str]:
-    """The names and addresses by which this machine or pod reaches itself."""
-    name = socket.gethostname()
-    try:
-        found = {str(info[4][0]) for info in socket.getaddrinfo(name, None)}
-    except OSError:
-        found = set()
-    return frozenset({name, os.environ.get("POD_IP", name), *found})
 
 
 def _status(settings: Settings, reporter: StatusReporter) -> StatusSource | None:

@@ -18,7 +18,18 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class YAMLError(ValueError):
-    """Text that is not YAML, or YAML that is not accepted; the message has line and column."""
+    """Text that is not YAML, or YAML that is not accepted; the message has line and column.
+
+    Attributes:
+        line: where, counted from 0; ``None`` where that is not known.
+        column: likewise.
+    """
+
+    def __init__(self, message: str, mark: Any = None) -> None:
+        place = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
+        super().__init__(f"{message}{place}")
+        self.line: int | None = mark.line if mark else None
+        self.column: int | None = mark.column if mark else None
 
 
 class _Loader(yaml.CSafeLoader):
@@ -46,7 +57,7 @@ def load(text: str) -> Any:
         YAMLError: for anything that this module refuses.
     """
     node = compose(text)
-    return None if node is None else _construct(node)
+    return None if node is None else construct(node)
 
 
 def load_all(text: str) -> Iterator[Any]:
@@ -55,7 +66,16 @@ def load_all(text: str) -> Iterator[Any]:
     Raises:
         YAMLError: for anything that this module refuses, when that document is reached.
     """
-    return (_construct(node) for node in _compose_all(text, aliases=True))
+    return (construct(node) for node in compose_all(text))
+
+
+def compose_all(text: str) -> Iterator[yaml.Node]:
+    """Read a stream of documents, which may have aliases, into their nodes.
+
+    Raises:
+        YAMLError: for anything that this module refuses, when that document is reached.
+    """
+    return _compose_all(text, aliases=True)
 
 
 def compose(text: str) -> yaml.Node | None:
@@ -77,7 +97,7 @@ def _compose_all(text: str, *, aliases: bool) -> Iterator[yaml.Node]:
             _check(node, sizes={}, above=set())
             yield node
     except yaml.MarkedYAMLError as error:
-        raise YAMLError(f"not YAML: {error.problem or error.context}{_place(error.problem_mark)}") from None
+        raise YAMLError(f"not YAML: {error.problem or error.context}", error.problem_mark) from None
     except yaml.YAMLError as error:
         raise YAMLError(f"not YAML: {error}") from None
     except (UnicodeError, RecursionError) as error:
@@ -90,26 +110,26 @@ def _scan(text: str, *, aliases: bool) -> None:
     for event in yaml.parse(text, Loader=_Loader):
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > _MAX_DEPTH:
-            raise YAMLError(f"nested more than {_MAX_DEPTH} deep{_place(event.start_mark)}")
+            raise YAMLError(f"nested more than {_MAX_DEPTH} deep", event.start_mark)
         if not aliases and isinstance(event, yaml.NodeEvent) and event.anchor is not None:
-            raise YAMLError(f"anchors and aliases are not accepted{_place(event.start_mark)}")
+            raise YAMLError("anchors and aliases are not accepted", event.start_mark)
 
 
 def _check(node: yaml.Node, sizes: dict[int, int], above: set[int]) -> int:
     """The number of nodes that a node unfolds into; an alias is walked once and counted each time."""
     if id(node) in above:
-        raise YAMLError(f"an alias refers to what contains it{_place(node.start_mark)}")
+        raise YAMLError("an alias refers to what contains it", node.start_mark)
     if id(node) in sizes:
         return sizes[id(node)]
     if node.tag not in _IMPLICIT:
-        raise YAMLError(f"tag {node.tag!r} is not accepted{_place(node.start_mark)}")
+        raise YAMLError(f"tag {node.tag!r} is not accepted", node.start_mark)
     if isinstance(node, yaml.ScalarNode) and _SURROGATE.search(node.value):
-        raise YAMLError(f"half of a surrogate pair is no text{_place(node.start_mark)}")
+        raise YAMLError("half of a surrogate pair is no text", node.start_mark)
     above.add(id(node))
     size = 1 + sum(_check(child, sizes, above) for child in _children(node))
     above.remove(id(node))
     if size > _MAX_NODES:
-        raise YAMLError(f"more than {_MAX_NODES} values{_place(node.start_mark)}")
+        raise YAMLError(f"more than {_MAX_NODES} values", node.start_mark)
     sizes[id(node)] = size
     return size
 
@@ -121,20 +141,17 @@ def _children(node: yaml.Node) -> Iterator[yaml.Node]:
         seen = set()
         for key, value in node.value:
             if not isinstance(key, yaml.ScalarNode):
-                raise YAMLError(f"a key must be a scalar{_place(key.start_mark)}")
+                raise YAMLError("a key must be a scalar", key.start_mark)
             if key.value in seen:
-                raise YAMLError(f"the key {key.value!r} is given twice{_place(key.start_mark)}")
+                raise YAMLError(f"the key {key.value!r} is given twice", key.start_mark)
             seen.add(key.value)
             yield key
             yield value
 
 
-def _construct(node: yaml.Node) -> Any:
+def construct(node: yaml.Node) -> Any:
+    """The plain value of a node that was composed here. Raises :class:`YAMLError`."""
     try:
         return yaml.constructor.SafeConstructor().construct_document(node)
     except (yaml.YAMLError, ValueError) as error:
         raise YAMLError(f"not YAML: {error}") from None
-
-
-def _place(mark: Any) -> str:
-    return f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""

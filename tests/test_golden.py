@@ -15,7 +15,7 @@ import grpc.aio
 import pytest
 
 import xds
-from ingress_controller import app
+from ingress_controller import app, offline
 from ingress_controller.envoy.bootstrap import bootstrap
 from ingress_controller.envoy.encoder import TYPES, Encoder
 from ingress_controller.envoy.options import Options as EnvoyOptions
@@ -94,7 +94,7 @@ class Served:
         self.hosts: dict[str, Host] = {}
         self.problems: dict[object, list[str]] = {}
         self._cache = xds.Cache()
-        self._graph = Graph(app.translate_options(settings), Store())
+        self._graph = Graph(offline.translate_options(settings), Store())
         self._encoder = Encoder(envoy)
         self._cache.update(self._encoder.start())
 

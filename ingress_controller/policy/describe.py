@@ -35,6 +35,11 @@ def describe(policy: Policy) -> dict[str, list[Data]]:
     return {action: [_rule(rule) for rule in rules] for action, rules in actions.items() if rules}
 
 
+def describe_expression(expression: Expression) -> Data:
+    """One condition, or a part of one, in the words of the language."""
+    return _expression(expression)
+
+
 def _rule(rule: Rule) -> dict[str, Data]:
     return {"rule": rule.name, "if": _expression(rule.condition)}
 

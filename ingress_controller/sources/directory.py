@@ -44,7 +44,7 @@ class Directory:
 
     def read(self, *, synced: bool = False) -> Batch:
         """Read what has changed since the last call."""
-        files = {path: self._read(path) for path in sorted(set(_manifests(self._directories)))}
+        files = {path: self._read(path) for path in sorted(set(manifest_files(self._directories)))}
         objects, duplicates = _merge(files)
         changed = [ref for ref in objects.keys() | self._objects.keys() if objects.get(ref) != self._objects.get(ref)]
         malformed = [bad for path, file in files.items() for bad in file.malformed if file != self._files.get(path)]
@@ -106,7 +106,8 @@ def _merge(files: dict[Path, _File]) -> tuple[dict[ObjectRef, KubernetesObject],
     return objects, duplicates
 
 
-def _manifests(directories: Iterable[Path]) -> Iterator[Path]:
+def manifest_files(directories: Iterable[Path]) -> Iterator[Path]:
+    """The files of manifests: those that are given, and those under the directories that are."""
     for given in directories:
         if given.is_file():
             yield given

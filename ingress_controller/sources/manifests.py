@@ -6,7 +6,10 @@ read are passed over.
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
+
+import yaml
 
 from ingress_controller import strict_yaml
 from ingress_controller.objects.kinds import BY_NAME
@@ -20,34 +23,61 @@ _NAME = "DNS name in lower case"
 _EARLIER_GROUPS = {("extensions/v1beta1", "Ingress"): "networking.k8s.io"}
 
 
+@dataclass(frozen=True, slots=True)
+class Located:
+    """An object, or what is wrong with one, with its place.
+
+    Attributes:
+        found: the object.
+        line: where it begins in the file, counted from 0.
+        column: likewise.
+        node: what was written; ``None`` where the file cannot be read at all.
+    """
+
+    found: KubernetesObject | Malformed
+    line: int = 0
+    column: int = 0
+    node: yaml.Node | None = None
+
+
 def parse(text: bytes, where: str) -> Iterator[KubernetesObject | Malformed]:
     """Read every document of a file; ``where`` is the file's name for messages."""
+    return (located.found for located in parse_located(text, where))
+
+
+def parse_located(text: bytes, where: str) -> Iterator[Located]:
+    """The same, with the place of each object."""
     try:
-        documents = list(strict_yaml.load_all(text.decode()))
+        nodes = list(strict_yaml.compose_all(text.decode()))
+        documents = [strict_yaml.construct(node) for node in nodes]
     except UnicodeDecodeError as error:
-        yield Malformed(where, f"not UTF-8: {error.reason} at byte {error.start}")
+        yield Located(Malformed(where, f"not UTF-8: {error.reason} at byte {error.start}"))
         return
     except strict_yaml.YAMLError as error:
-        yield Malformed(where, str(error))
+        yield Located(Malformed(where, str(error)), error.line or 0, error.column or 0)
         return
-    for number, document in enumerate(documents, start=1):
+    for number, (document, node) in enumerate(zip(documents, nodes, strict=True), start=1):
         place = f"{where}, document {number}" if len(documents) > 1 else where
-        yield from _of_document(document, place)
+        yield from _of_document(document, node, place)
 
 
-def _of_document(document: Any, where: str) -> Iterator[KubernetesObject | Malformed]:
+def _of_document(document: Any, node: yaml.Node, where: str) -> Iterator[Located]:
     if document is None:
         return
-    if not isinstance(document, Mapping):
-        yield Malformed(where, "not a Kubernetes object: a map with apiVersion, kind and metadata is wanted")
-    elif document.get("kind") == "List" and isinstance(document.get("items"), list):
+    if isinstance(document, Mapping) and document.get("kind") == "List" and isinstance(document.get("items"), list):
+        items = next(value for key, value in node.value if key.value == "items")
         for index, item in enumerate(document["items"]):
-            yield from _of_document(item, f"{where}, item {index}")
-    else:
-        yield from _of_object(document, where)
+            yield from _of_document(item, items.value[index], f"{where}, item {index}")
+        return
+    begin = node.start_mark
+    for found in _of_object(document, where):
+        yield Located(found, begin.line, begin.column, node)
 
 
-def _of_object(raw: Mapping[str, Any], where: str) -> Iterator[KubernetesObject | Malformed]:
+def _of_object(raw: Any, where: str) -> Iterator[KubernetesObject | Malformed]:
+    if not isinstance(raw, Mapping):
+        yield Malformed(where, "not a Kubernetes object: a map with apiVersion, kind and metadata is wanted")
+        return
     api_version, name = raw.get("apiVersion"), raw.get("kind")
     if not isinstance(api_version, str) or not isinstance(name, str) or not isinstance(raw.get("metadata"), Mapping):
         yield Malformed(where, "not a Kubernetes object: apiVersion, kind and metadata are wanted")

@@ -31,9 +31,16 @@ from ingress_controller.policy.describe import describe
 
 def routes_yaml(hosts: Iterable[Host], upstreams: Mapping[str, Upstream], endpoints: Mapping[str, Endpoints]) -> str:
     """All routes as one YAML document, ``routes: [...]``."""
+    data = routes_data(hosts, upstreams, endpoints)
+    return yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=120)
+
+
+def routes_data(
+    hosts: Iterable[Host], upstreams: Mapping[str, Upstream], endpoints: Mapping[str, Endpoints]
+) -> dict[str, Any]:
+    """The same as plain data."""
     ordered = sorted(hosts, key=lambda host: host.name)
-    routes = [_route(route, upstreams, endpoints) for host in ordered for route in host.routes]
-    return yaml.safe_dump({"routes": routes}, sort_keys=False, allow_unicode=True, width=120)
+    return {"routes": [_route(route, upstreams, endpoints) for host in ordered for route in host.routes]}
 
 
 def _route(route: Route, upstreams: Mapping[str, Upstream], endpoints: Mapping[str, Endpoints]) -> dict[str, Any]:

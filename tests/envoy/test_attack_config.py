@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from ingress_controller import app
+from ingress_controller import app, offline
 from ingress_controller.envoy.encoder import EXTENSION, SCOPE
 from ingress_controller.envoy.options import Options as EnvoyOptions
 from ingress_controller.settings import Settings
@@ -156,12 +156,12 @@ LOCAL_NAMES = [
 
 async def test_attack_13_external_name_to_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """With manifests such names are allowed; here the options are those of a cluster."""
-    options = app.translate_options
+    options = offline.translate_options
 
     def as_in_a_cluster(settings: Settings) -> Options:
         return dataclasses.replace(options(settings), allow_local_external_names=False)
 
-    monkeypatch.setattr(app, "translate_options", as_in_a_cluster)
+    monkeypatch.setattr(offline, "translate_options", as_in_a_cluster)
     async with upstream() as web, running({"class.yaml": CLASS}) as c:
         for number, name in enumerate(LOCAL_NAMES):
             service = make_service("out", type="ExternalName", externalName=name)

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from ingress_controller import app
+from ingress_controller import offline
 from ingress_controller.model.outcome import Outcome
 from ingress_controller.objects.store import Store
 from ingress_controller.objects.views import Ingress
@@ -59,7 +59,7 @@ def applied(case: Case) -> Iterator[Applied]:
     with TemporaryDirectory() as directory:
         Path(directory, golden_suite.INPUT).write_bytes(case.manifests)
         changes = Directory([Path(directory)]).read().changes
-    graph = Graph(app.translate_options(case.settings()), Store())
+    graph = Graph(offline.translate_options(case.settings()), Store())
     outcomes = graph.apply(changes).outcomes
     for change in changes:
         if isinstance(change.object, Ingress):

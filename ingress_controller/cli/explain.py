@@ -1,0 +1,139 @@
+"""``ingress-controller explain``: what one request would be answered, and why.
+
+In: a URL, who asks, and manifests or a cluster. Out: the choice of the host and the route, every criterion of the
+policy, and the answers, on standard output; exit status 2 for a question that is none, or objects that cannot be read.
+"""
+
+import json
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from pathlib import Path
+from typing import Literal, TypedDict, Unpack
+
+import click
+
+from ingress_controller import logs
+from ingress_controller.cli.options import SettingsCommand, with_settings
+from ingress_controller.cli.session import Claim, gathered
+from ingress_controller.errors import StartError
+from ingress_controller.explain.data import to_data
+from ingress_controller.explain.decision import Served, Visitor
+from ingress_controller.explain.decision import explain as explain_request
+from ingress_controller.explain.notes import notes
+from ingress_controller.explain.text import to_text
+from ingress_controller.explain.url import Target, parse_url
+from ingress_controller.policy.evaluate import Session
+from ingress_controller.settings import Settings
+
+
+class Url(click.ParamType[Target]):
+    """A URL as it stands in a browser."""
+
+    name = "url"
+
+    def convert(self, value: str | Target, param: click.Parameter | None, ctx: click.Context | None) -> Target:
+        """The host and path, or a usage error that names the flag."""
+        if isinstance(value, Target):
+            return value
+        try:
+            return parse_url(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+class IpAddress(click.ParamType[IPv4Address | IPv6Address]):
+    """An address."""
+
+    name = "address"
+
+    def convert(
+        self, value: str | IPv4Address | IPv6Address, param: click.Parameter | None, ctx: click.Context | None
+    ) -> IPv4Address | IPv6Address:
+        """The address, or a usage error that names the flag."""
+        try:
+            return ip_address(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+class Who(TypedDict):
+    """The options about who asks."""
+
+    user: str
+    user_id: str
+    groups: tuple[str, ...]
+    claims: tuple[tuple[str, str], ...]
+
+
+@click.command(
+    cls=SettingsCommand,
+    epilog="""
+    Without PATH, the cluster is read once. Somebody who is named has a good session for the host of the URL;
+    without --user and --user-id, nobody is signed in.
+
+    \b
+    Examples:
+      ingress-controller explain --url https://hello.localhost.pomerium.io/ examples/quickstart
+      ingress-controller explain --url https://app.example.com/a --user ann@example.com --group admins
+      ingress-controller explain --url https://app.example.com/ --method POST --source-ip 10.1.2.3 -o json ingress.yaml
+    """,
+)
+@click.argument("paths", nargs=-1, metavar="[PATH...]", type=click.Path(exists=True, readable=True, path_type=Path))
+@click.option("--url", required=True, type=Url(), metavar="URL", help="What is asked for, as in a browser.")
+@click.option("--user", default="", metavar="EMAIL", help="E-mail address of who asks.")
+@click.option("--user-id", default="", metavar="ID", help="Id of who asks.  [default: the e-mail address]")
+@click.option("--group", "groups", multiple=True, metavar="NAME", help="A group of the user; repeatable.")
+@click.option(
+    "--claim", "claims", multiple=True, type=Claim(), metavar="NAME=VALUE", help="A claim; one name twice is a list."
+)
+@click.option("--method", default="GET", show_default=True, metavar="METHOD", help="The request's method.")
+@click.option(
+    "--source-ip", default="192.0.2.1", show_default=True, type=IpAddress(), metavar="IP", help="The client's address."
+)
+@click.option(
+    "-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True, help="How to print it."
+)
+@with_settings("name", "prefix", "namespaces", "allow_external_name_local", "kubeconfig")
+def explain(
+    *,
+    settings: Settings,
+    paths: tuple[Path, ...],
+    url: Target,
+    method: str,
+    source_ip: IPv4Address | IPv6Address,
+    output: Literal["text", "json"],
+    **who: Unpack[Who],
+) -> None:
+    """Explain what a request is answered: which route, which rule of its policy, and why not another."""
+    # Brings in the Kubernetes client, which help and completion do not need.
+    from ingress_controller import offline  # noqa: PLC0415
+
+    if method.upper() == "CONNECT":
+        raise StartError("--method: CONNECT has no path, so that no route of a web page is chosen")
+    visitor = Visitor(method.upper(), source_ip, session_of(who, url.host))
+    if not paths:
+        # Says what keeps the cluster from being read.
+        logs.configure("text", "warning")
+    state = offline.read_state(paths, settings)
+    served = Served(state.hosts, state.upstreams, state.endpoints)
+    found = explain_request(served, url, visitor)
+    about = notes(found.routing.names, state.ours, state.foreign, state.problems)
+    noted = [*map(str, state.malformed), *about]
+    if output == "json":
+        click.echo(json.dumps(to_data(found, noted), indent=2, ensure_ascii=False))
+    else:
+        click.echo(to_text(found, noted), nl=False)
+
+
+def session_of(who: Who, host: str) -> Session | None:
+    """The session for a host of somebody who is named; ``None`` for nobody.
+
+    Raises:
+        StartError: somebody is described and not named.
+    """
+    email, groups = who["user"].lower(), who["groups"]
+    subject = who["user_id"] or who["user"]
+    if subject:
+        return Session(subject, (host,), email or None, groups or None, gathered(who["claims"]))
+    if groups or who["claims"]:
+        raise StartError("--group and --claim are of somebody who is signed in: name who, with --user or --user-id")
+    return None

@@ -1,0 +1,100 @@
+"""Which host and which route of it a request gets.
+
+In: the hosts that are served, and a target. Out: ``Routing``: everything that was tried, in order, and why it was not
+taken. It is the same choice that ``envoy.host`` and the scope fallback make in the proxy.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import re2
+
+from ingress_controller.explain.url import RefusedPathError, Target
+from ingress_controller.model.host import Host, covering
+from ingress_controller.model.route import Exact, PathMatch, Prefix, Regex, Route
+
+OWN_PATHS = "/.pomerium/"
+"""Paths that every host answers by itself, for sign-in."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """A route that was looked at; ``obstacle`` is why it does not match, empty where it does."""
+
+    route: Route
+    obstacle: str
+
+
+@dataclass(frozen=True, slots=True)
+class Routing:
+    """The choice of a route.
+
+    Attributes:
+        names: the names under which a host was looked for, in order; the last is that of ``host`` if there is one.
+        host: the host; ``None`` if nobody has the name.
+        path: the path in its normal form, that routes and policies see; ``None`` if it is refused.
+        refusal: why the path is refused; else empty.
+        own: whether the host answers the path by itself.
+        tried: the routes up to the one that matches.
+        later: how many routes come after it, and were not looked at.
+    """
+
+    names: tuple[str, ...]
+    host: Host | None
+    path: str | None = None
+    refusal: str = ""
+    own: bool = False
+    tried: tuple[Tried, ...] = ()
+    later: int = 0
+
+    @property
+    def route(self) -> Route | None:
+        """The route that matches."""
+        return self.tried[-1].route if self.tried and not self.tried[-1].obstacle else None
+
+
+def choose(hosts: Mapping[str, Host], target: Target) -> Routing:
+    """Find the host and the route of a target."""
+    names = tuple(_names(hosts, target.host))
+    host = hosts.get(names[-1])
+    try:
+        path = target.path
+    except RefusedPathError as error:
+        return Routing(names, host, refusal=str(error))
+    if host is None:
+        return Routing(names, None, path)
+    if path.startswith(OWN_PATHS):
+        return Routing(names, host, path, own=True)
+    tried = tuple(_tried(host, path))
+    return Routing(names, host, path, tried=tried, later=len(host.routes) - len(tried))
+
+
+def obstacle(match: PathMatch, path: str) -> str:
+    """Why a route does not match a path in its normal form; empty if it does."""
+    match match:
+        case Exact(wanted):
+            return "" if path == wanted else "another path"
+        case Prefix("/"):
+            return ""
+        case Prefix(prefix) if path == prefix or path.startswith(f"{prefix}/"):
+            return ""
+        case Prefix(prefix) if path.startswith(prefix):
+            return "begins alike, but prefixes match whole elements"
+        case Prefix():
+            return "the path is not below it"
+        case Regex(pattern):
+            return "" if re2.fullmatch(pattern, path) else "the pattern does not match the whole path"
+
+
+def _names(hosts: Mapping[str, Host], name: str) -> Iterator[str]:
+    for candidate in (name, *covering(name)):
+        yield candidate
+        if candidate in hosts:
+            return
+
+
+def _tried(host: Host, path: str) -> Iterator[Tried]:
+    for route in host.routes:
+        yield (found := Tried(route, obstacle(route.match, path)))
+        if not found.obstacle:
+            return
