@@ -9,7 +9,7 @@ says when a page is stale.
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address
 from pathlib import Path
 
@@ -61,6 +61,12 @@ MISTAKES = (
     "allow: {or: [{claim: x}]}",
     "allow: {or: [{http_method: get}]}",
     "allow: {or: [{source_ip: 10.0.0.1/8}]}",
+    "allow: {or: [{date: {after: 31.1.2030}}]}",
+    "allow: {or: [{day_of_week: {timezone: Europe/Berln, days: mon}}]}",
+    "allow: {or: [{day_of_week: mo}]}",
+    "allow: {or: [{time_of_day: {timezone: UTC, after: 16}}]}",
+    "allow: {or: [{client_certificate: {fingerprint: ab:cd}}]}",
+    "allow: {or: [{client_certificate: {san_email: ann@example.com}}]}",
 )
 """Policies for the table of error messages."""
 
@@ -139,7 +145,9 @@ def _says(holds: bool) -> str:  # noqa: FBT001 (what it is about)
     return "holds" if holds else "does not"
 
 
-_REQUEST = Request("app.example.com", "GET", "/", IPv4Address("198.51.100.7"))
+_REQUEST = Request(
+    "app.example.com", "GET", "/", IPv4Address("198.51.100.7"), datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)
+)
 _ANN = Session("ann", ("app.example.com",), "ann@example.com")
 _BOB = Session("bob", ("app.example.com",), "bob@example.com")
 _OUTCOMES = {"allow": "admitted", "deny": "403", "sign_in": "asked to sign in"}

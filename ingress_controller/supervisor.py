@@ -18,6 +18,7 @@ import time
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 from typing import Final, Literal, NoReturn
 
@@ -166,7 +167,12 @@ class Supervisor:
         write_private(self._envoy.bootstrap_file, self._envoy.bootstrap)
         # A process group of its own: Ctrl-C reaches this process alone, which then stops Envoy in order.
         process = await asyncio.create_subprocess_exec(
-            *with_parent(self._envoy.command), stdin=DEVNULL, stderr=PIPE, process_group=0, limit=LONGEST_LINE
+            *with_parent(self._envoy.command),
+            stdin=DEVNULL,
+            stderr=PIPE,
+            process_group=0,
+            limit=LONGEST_LINE,
+            env=environment(),
         )
         started = self._clock()
         self._on_event(Started(process.pid))
@@ -215,6 +221,11 @@ def with_parent(argv: tuple[str, ...]) -> tuple[str, ...]:
     if sys.platform != "linux":
         return argv
     return (sys.executable, "-I", "-S", die_with_parent.__file__, str(os.getpid()), *argv)
+
+
+def environment() -> dict[str, str]:
+    """Envoy's environment: ours, and the time zones that policies may name, unless it says where others are."""
+    return {"TZDIR": str(resources.files("tzdata") / "zoneinfo"), **os.environ}
 
 
 async def stop(process: Process, grace: float) -> None:

@@ -101,6 +101,12 @@ class EnvoyProcess:
                 _ENVOY, "-c", self._config, *options, *arguments, cwd=self._config.parent, stdout=log, stderr=log
             )
 
+    @property
+    def pid(self) -> int:
+        """The process that runs now."""
+        assert self._process is not None
+        return self._process.pid
+
     async def admin_get(self, path: str) -> str:
         """Ask the admin interface, for example `/config_dump`.
 

@@ -5,6 +5,7 @@ policy, and the answers, on standard output; exit status 2 for a question that i
 """
 
 import json
+from datetime import UTC, datetime
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 from typing import Literal, TypedDict, Unpack
@@ -21,7 +22,7 @@ from ingress_controller.explain.decision import explain as explain_request
 from ingress_controller.explain.notes import notes
 from ingress_controller.explain.text import to_text
 from ingress_controller.explain.url import Target, parse_url
-from ingress_controller.policy.evaluate import Session
+from ingress_controller.policy.evaluate import Session, ShownCertificate
 from ingress_controller.settings import Settings
 
 
@@ -55,13 +56,34 @@ class IpAddress(click.ParamType[IPv4Address | IPv6Address]):
             self.fail(str(error), param, ctx)
 
 
-class Who(TypedDict):
-    """The options about who asks."""
+class Instant(click.ParamType[datetime]):
+    """A date and time in ISO 8601; without a zone it is UTC."""
+
+    name = "time"
+
+    def convert(self, value: str | datetime, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        """The instant, or a usage error that names the flag."""
+        if isinstance(value, datetime):
+            return value
+        try:
+            given = datetime.fromisoformat(value)
+        except ValueError:
+            self.fail(f"must be a date and time such as 2026-12-24T18:00:00+01:00, got {value!r}", param, ctx)
+        return given if given.tzinfo else given.replace(tzinfo=UTC)
+
+
+class Asking(TypedDict):
+    """The options about who asks, and how."""
 
     user: str
     user_id: str
     groups: tuple[str, ...]
     claims: tuple[tuple[str, str], ...]
+    method: str
+    source_ip: IPv4Address | IPv6Address
+    time: datetime | None
+    headers: tuple[tuple[str, str], ...]
+    client_certificate: str
 
 
 @click.command(
@@ -89,6 +111,21 @@ class Who(TypedDict):
 @click.option(
     "--source-ip", default="192.0.2.1", show_default=True, type=IpAddress(), metavar="IP", help="The client's address."
 )
+@click.option("--time", type=Instant(), metavar="TIME", help="When, in ISO 8601.  [default: now]")
+@click.option(
+    "--header",
+    "headers",
+    multiple=True,
+    type=Claim(),
+    metavar="NAME=VALUE",
+    help="A header of the request; repeatable.",
+)
+@click.option(
+    "--client-certificate",
+    default="",
+    metavar="SHA256",
+    help="Fingerprint of the certificate that the client shows, and that the host's authorities vouch for.",
+)
 @click.option(
     "-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True, help="How to print it."
 )
@@ -98,18 +135,14 @@ def explain(
     settings: Settings,
     paths: tuple[Path, ...],
     url: Target,
-    method: str,
-    source_ip: IPv4Address | IPv6Address,
     output: Literal["text", "json"],
-    **who: Unpack[Who],
+    **asking: Unpack[Asking],
 ) -> None:
     """Explain what a request is answered: which route, which rule of its policy, and why not another."""
     # Brings in the Kubernetes client, which help and completion do not need.
     from ingress_controller import offline  # noqa: PLC0415
 
-    if method.upper() == "CONNECT":
-        raise StartError("--method: CONNECT has no path, so that no route of a web page is chosen")
-    visitor = Visitor(method.upper(), source_ip, session_of(who, url.host))
+    visitor = visitor_of(asking, url.host)
     if not paths:
         # Says what keeps the cluster from being read.
         logs.configure("text", "warning")
@@ -124,16 +157,36 @@ def explain(
         click.echo(to_text(found, noted), nl=False)
 
 
-def session_of(who: Who, host: str) -> Session | None:
+def visitor_of(asking: Asking, host: str) -> Visitor:
+    """Who asks for something on a host.
+
+    Raises:
+        StartError: nobody can ask like that.
+    """
+    method = asking["method"].upper()
+    if method == "CONNECT":
+        raise StartError("--method: CONNECT has no path, so that no route of a web page is chosen")
+    shown = asking["client_certificate"].replace(":", "").lower()
+    return Visitor(
+        method,
+        asking["source_ip"],
+        session_of(asking, host),
+        time=asking["time"] or datetime.now(UTC),
+        headers={name.lower(): value for name, value in asking["headers"]},
+        certificate=ShownCertificate(shown, valid=True) if shown else None,
+    )
+
+
+def session_of(asking: Asking, host: str) -> Session | None:
     """The session for a host of somebody who is named; ``None`` for nobody.
 
     Raises:
         StartError: somebody is described and not named.
     """
-    email, groups = who["user"].lower(), who["groups"]
-    subject = who["user_id"] or who["user"]
+    email, groups = asking["user"].lower(), asking["groups"]
+    subject = asking["user_id"] or asking["user"]
     if subject:
-        return Session(subject, (host,), email or None, groups or None, gathered(who["claims"]))
-    if groups or who["claims"]:
+        return Session(subject, (host,), email or None, groups or None, gathered(asking["claims"]))
+    if groups or asking["claims"]:
         raise StartError("--group and --claim are of somebody who is signed in: name who, with --user or --user-id")
     return None

@@ -3,15 +3,17 @@
 In: what native matchers cannot ask. Out: ``CelMatcher``. Envoy takes expressions only as a parsed tree there, never as
 text, so this builds the tree; and two of the messages are missing from envoy-data-plane, so they are defined here.
 
-An expression that fails (a missing field, a value of another type) counts as "does not match". Negated, that would
-open what should be closed: every caller asks first whether the value is there, with a native matcher.
+An expression that fails (a missing field, a value of another type, an unknown time zone) counts as "does not match".
+Negated, that would open what should be closed: every caller asks first whether the value is there, with a native
+matcher, or chooses between an expression and its opposite (``negated``), neither of which matches then.
 """
 
+from collections.abc import Iterable
 from dataclasses import replace
 from itertools import count
 
 import betterproto2
-from envoy_data_plane.cel.expr import Constant, Expr, ExprCall, ExprIdent, ExprSelect, ParsedExpr
+from envoy_data_plane.cel.expr import Constant, Expr, ExprCall, ExprCreateList, ExprIdent, ExprSelect, ParsedExpr
 from envoy_data_plane.message_pool import default_message_pool
 from envoy_data_plane.xds.type.v3 import CelExpression
 from pydantic.dataclasses import dataclass
@@ -63,6 +65,26 @@ def has_size(operand: Expr, size: int) -> Expr:
     return call("_==_", call("size", operand), constant(size))
 
 
+def one_of(element: Expr, values: Iterable[str | int]) -> Expr:
+    """``element in [value, ...]``."""
+    return contains(element, Expr(list_expr=ExprCreateList(elements=[constant(value) for value in values])))
+
+
+def both(first: Expr, second: Expr) -> Expr:
+    """``first && second``: false if one of them is, even if the other fails."""
+    return call("_&&_", first, second)
+
+
+def negated(operand: Expr) -> Expr:
+    """``!operand``."""
+    return call("!_", operand)
+
+
+def method(target: Expr, function: str, *args: Expr) -> Expr:
+    """``target.function(args)``."""
+    return Expr(call_expr=ExprCall(target=target, function=function, args=list(args)))
+
+
 def call(function: str, *args: Expr) -> Expr:
     """A function or an operator, by the name it has in a parsed tree."""
     return Expr(call_expr=ExprCall(function=function, args=list(args)))
@@ -78,6 +100,10 @@ def _numbered(expression: Expr, ids: "count[int]") -> Expr:
     if numbered.select_expr is not None and numbered.select_expr.operand is not None:
         numbered.select_expr = replace(numbered.select_expr, operand=_numbered(numbered.select_expr.operand, ids))
     if numbered.call_expr is not None:
+        target = numbered.call_expr.target and _numbered(numbered.call_expr.target, ids)
         args = [_numbered(arg, ids) for arg in numbered.call_expr.args]
-        numbered.call_expr = replace(numbered.call_expr, args=args)
+        numbered.call_expr = replace(numbered.call_expr, target=target, args=args)
+    if numbered.list_expr is not None:
+        elements = [_numbered(element, ids) for element in numbered.list_expr.elements]
+        numbered.list_expr = replace(numbered.list_expr, elements=elements)
     return numbered

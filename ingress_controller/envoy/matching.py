@@ -17,6 +17,7 @@ from envoy_data_plane.envoy.extensions.matching.common_inputs.network.v3 import 
     DynamicMetadataInput,
     DynamicMetadataInputPathSegment,
     FilterStateInput,
+    ServerNameInput,
     SourceIpInput,
 )
 from envoy_data_plane.envoy.extensions.matching.input_matchers.ip.v3 import Ip
@@ -90,6 +91,11 @@ def source_ip(networks: Iterable[IPv4Network | IPv6Network]) -> Predicate:
     ranges = [CidrRange(address_prefix=str(net.network_address), prefix_len=net.prefixlen) for net in networks]
     matcher = Ip(cidr_ranges=ranges, stat_prefix="source_ip")
     return _single(_Single(input=_extension(SourceIpInput()), custom_match=_extension(matcher)))
+
+
+def server_name(name: str) -> Predicate:
+    """The client asked for this name in its TLS handshake."""
+    return _text(ServerNameInput(), [Pattern("exact", name)])
 
 
 def expression(matcher: cel.CelMatcher) -> Predicate:

@@ -5,7 +5,8 @@ policy with every criterion, and what a browser and a program are told.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from ipaddress import IPv4Address, IPv6Address
 from typing import Literal
 
@@ -14,7 +15,7 @@ from ingress_controller.explain.url import Target
 from ingress_controller.model.host import CATCH_ALL, Host
 from ingress_controller.model.route import Forward, Unavailable
 from ingress_controller.model.upstream import Endpoints, ServicePort, Upstream
-from ingress_controller.policy.evaluate import Decision, Request, Session, evaluate
+from ingress_controller.policy.evaluate import Decision, Request, Session, ShownCertificate, evaluate
 
 SIGN_IN_PATH = "/.pomerium/sign_in"
 
@@ -36,11 +37,17 @@ class Visitor:
         method: of the request, in upper case.
         source_ip: the client's address.
         session: for the host of the request; ``None`` for somebody who is not signed in.
+        time: when; with a time zone.
+        headers: by lower-case name.
+        certificate: what the client shows where it is asked for one.
     """
 
     method: str
     source_ip: IPv4Address | IPv6Address
     session: Session | None
+    time: datetime
+    headers: Mapping[str, str] = field(default_factory=dict)
+    certificate: ShownCertificate | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +76,7 @@ def explain(served: Served, target: Target, visitor: Visitor) -> Explanation:
     route, path = routing.route, routing.path
     if route is None or path is None or isinstance(route.action, Unavailable):
         return Explanation(target, visitor, routing, None, _both(*_without_policy(routing)))
-    request = Request(host=target.host, method=visitor.method, path=path, source_ip=visitor.source_ip)
-    decision = evaluate(route.policy, request, visitor.session)
+    decision = evaluate(route.policy, _request(target.host, path, visitor), visitor.session)
     match decision.outcome:
         case "allow":
             answers = _both(*_forwarded(served, route.action))
@@ -79,6 +85,18 @@ def explain(served: Served, target: Target, visitor: Visitor) -> Explanation:
         case "sign_in":
             answers = _asked_to_sign_in(target.with_query(path), visitor.method)
     return Explanation(target, visitor, routing, decision, answers)
+
+
+def _request(host: str, path: str, visitor: Visitor) -> Request:
+    return Request(
+        host=host,
+        method=visitor.method,
+        path=path,
+        source_ip=visitor.source_ip,
+        time=visitor.time,
+        headers=visitor.headers,
+        certificate=visitor.certificate,
+    )
 
 
 def _without_policy(routing: Routing) -> tuple[int, str]:

@@ -11,6 +11,7 @@ are the complement instead (``Not``).
 """
 
 from dataclasses import dataclass
+from datetime import datetime, time
 from ipaddress import IPv4Network, IPv6Network
 from typing import Literal, TypeAlias
 
@@ -60,9 +61,23 @@ StringMatch: TypeAlias = OneOf | NoneOf | StartsWith | EndsWith | Contains
 
 @dataclass(frozen=True, slots=True)
 class HasAny:
-    """At least one element is one of the values (``has``). Sorted, without duplicates; empty is never."""
+    """At least one element is one of the values (``has``, ``in``). Sorted, without duplicates; empty is never."""
 
     values: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class HasNone:
+    """No element is one of the values (``not``, ``not_in``). Sorted, without duplicates."""
+
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class HasLike:
+    """At least one element is like this (``starts_with``, ``ends_with``, ``contains``)."""
+
+    element: StartsWith | EndsWith | Contains
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +87,7 @@ class IsOnly:
     value: str
 
 
-ListMatch: TypeAlias = HasAny | IsOnly
+ListMatch: TypeAlias = HasAny | HasNone | HasLike | IsOnly
 
 
 # --- Criteria.
@@ -156,8 +171,78 @@ class SourceIp:
     networks: tuple[IPv4Network | IPv6Network, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class CorsPreflight:
+    """A browser asks before a request from another site: OPTIONS with Origin and Access-Control-Request-Method."""
+
+
+@dataclass(frozen=True, slots=True)
+class Date:
+    """The request comes at or after the one instant and before the other, where there is one.
+
+    Instants are in UTC, of whole seconds; ``before`` is later than ``after``.
+    """
+
+    after: datetime | None
+    before: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class DayOfWeek:
+    """The request comes on one of the days, which begin at midnight of the zone.
+
+    Attributes:
+        zone: a name of the time zone database, or ``+hh:mm`` or ``-hh:mm``.
+        days: 0 is Monday. Sorted, without duplicates; empty is never.
+    """
+
+    zone: str
+    days: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TimeOfDay:
+    """The clock of the zone shows ``after`` or later, and less than ``before``; over midnight if that is earlier.
+
+    Attributes:
+        zone: a name of the time zone database, or ``+hh:mm`` or ``-hh:mm``.
+        after: of whole seconds; ``None`` is midnight at the beginning of the day.
+        before: of whole seconds and not equal to ``after``; ``None`` is midnight at the end of the day.
+    """
+
+    zone: str
+    after: time | None
+    before: time | None
+
+    @property
+    def over_midnight(self) -> bool:
+        """Whether it begins on one day and ends on the next."""
+        return self.after is not None and self.before is not None and self.before < self.after
+
+
+@dataclass(frozen=True, slots=True)
+class ClientCertificate:
+    """The client showed a certificate that its host's authorities vouch for, and it is one of these.
+
+    ``fingerprints`` are SHA-256, lower-case hex without colons. Sorted, without duplicates; empty is never.
+    """
+
+    fingerprints: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class InvalidClientCertificate:
+    """The client showed no certificate, or one that its host's authorities do not vouch for."""
+
+
+RequestCriterion: TypeAlias = (
+    HttpMethod | HttpPath | SourceIp | CorsPreflight | Date | DayOfWeek | TimeOfDay
+    | ClientCertificate | InvalidClientCertificate
+)  # fmt: skip
+"""What is known of every request, signed in or not."""
+
 Criterion: TypeAlias = (
-    AuthenticatedUser | User | Email | Domain | Groups | Claim | HttpMethod | HttpPath | SourceIp
+    AuthenticatedUser | User | Email | Domain | Groups | Claim | RequestCriterion
 )  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from ingress_controller.model.policy import (
     AuthenticatedUser,
     Claim,
     Constant,
+    CorsPreflight,
     Domain,
     Email,
     Expression,
@@ -32,6 +33,7 @@ def from_allowed(
     claims: Mapping[str, tuple[str, ...]] | None = None,
     any_authenticated: bool = False,
     public: bool = False,
+    cors_preflight: bool = False,
 ) -> tuple[Rule, ...]:
     """Rules for each annotation that is set. A user is an e-mail address or the identity provider's id.
 
@@ -41,6 +43,8 @@ def from_allowed(
     rules: list[tuple[str, Expression]] = []
     if public:
         rules.append(("allow_public_unauthenticated_access", Constant(value=True)))
+    if cors_preflight:
+        rules.append(("cors_allow_preflight", CorsPreflight()))
     if any_authenticated:
         rules.append(("allow_any_authenticated_user", AuthenticatedUser()))
     if domains:

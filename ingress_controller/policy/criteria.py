@@ -12,22 +12,29 @@ from ingress_controller.model.policy import (
     All,
     AuthenticatedUser,
     Claim,
+    ClientCertificate,
     Constant,
+    CorsPreflight,
+    Date,
+    DayOfWeek,
     Domain,
     Email,
     Expression,
     Groups,
     HttpMethod,
     HttpPath,
+    InvalidClientCertificate,
     SessionCriterion,
     SourceIp,
+    TimeOfDay,
     User,
 )
-from ingress_controller.policy import matchers
+from ingress_controller.policy import certificates, matchers, times
 from ingress_controller.policy.error import invalid, shown
 
 _STRING = ("is", "not", "in", "not_in", "contains", "starts_with", "ends_with")
 _LIST = ("has", "is")
+_GROUPS = ("has", *_STRING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +72,19 @@ def _claim(value: object, path: str, name: str) -> Expression:
     if not name:
         raise invalid("a claim needs a name: write claim/NAME", path)
     checked = matchers.text(name, path)
-    return _all([Claim(checked, match) for match in matchers.list_matches(value, path, matchers.claim_text)])
+    return _all([Claim(checked, match) for match in matchers.list_matches(value, path, matchers.claim_text, _LIST)])
+
+
+def _groups(value: object, path: str, _: str) -> Expression:
+    return _all([Groups(match) for match in matchers.list_matches(value, path, matchers.text, _GROUPS)])
 
 
 def _all(terms: list[Expression]) -> Expression:
     return terms[0] if len(terms) == 1 else All(tuple(terms))
+
+
+def _flag(node: Expression) -> Callable[[object, str, str], Expression]:
+    return lambda value, path, _: node if matchers.boolean(value, path) else Constant(value=False)
 
 
 def _strings(node: Callable[..., Expression], element: matchers.Element, whole: matchers.Element | None = None) -> (
@@ -89,7 +104,7 @@ CRITERIA = {
         Entry(
             "authenticated_user", AuthenticatedUser, "true or false", (),
             "Anybody who is signed in; `false` is never true.",
-            lambda value, path, _: AuthenticatedUser() if matchers.boolean(value, path) else Constant(value=False),
+            _flag(AuthenticatedUser()),
         ),
         Entry(
             "email", Email, "a string or operators", _STRING, "The user's e-mail address, compared without case.",
@@ -105,9 +120,9 @@ CRITERIA = {
             _strings(User, matchers.text),
         ),
         Entry(
-            "groups", Groups, "a string or operators", _LIST,
+            "groups", Groups, "a string or operators", _GROUPS,
             "The ids of the user's groups: a string and `has` ask for one of them, `is` for the only one.",
-            lambda value, path, _: _all([Groups(m) for m in matchers.list_matches(value, path, matchers.text)]),
+            _groups,
         ),
         Entry(
             "claim", Claim, "a string or operators, after claim/NAME", _LIST,
@@ -126,6 +141,37 @@ CRITERIA = {
             "source_ip", SourceIp, "an address, a network in CIDR notation, or a list of them", (),
             "The address of the client, as the proxy trusts it.",
             lambda value, path, _: SourceIp(matchers.networks(value, path)),
+        ),
+        Entry(
+            "cors_preflight", CorsPreflight, "true or false", (),
+            "The request of a browser before one from another site: OPTIONS with the headers Origin and "
+            "Access-Control-Request-Method; `false` is never true.",
+            _flag(CorsPreflight()),
+        ),
+        Entry(
+            "date", Date, "`after`, `before` or both, each a date or a date and time in ISO 8601", (),
+            "When the request comes.",
+            lambda value, path, _: times.date(value, path),
+        ),
+        Entry(
+            "day_of_week", DayOfWeek, "`*` or days such as `mon,wed` or `mon-fri`, or `timezone` and `days`", (),
+            "The day on which the request comes, in UTC unless a time zone is given.",
+            lambda value, path, _: times.day_of_week(value, path),
+        ),
+        Entry(
+            "time_of_day", TimeOfDay, "`timezone`, and `after`, `before` or both, each a time such as 16:20 or 4:20 PM",
+            (), "What a clock in the time zone shows when the request comes.",
+            lambda value, path, _: times.time_of_day(value, path),
+        ),
+        Entry(
+            "client_certificate", ClientCertificate, "`fingerprint`: a SHA-256 fingerprint, or a list of them", (),
+            "A client certificate that the host's authorities vouch for, by its fingerprint.",
+            lambda value, path, _: certificates.client_certificate(value, path),
+        ),
+        Entry(
+            "invalid_client_certificate", InvalidClientCertificate, "true or false", (),
+            "A client without a certificate that the host's authorities vouch for; `false` is never true.",
+            _flag(InvalidClientCertificate()),
         ),
     )
 }  # fmt: skip

@@ -4,18 +4,26 @@ In: a policy. Out: dictionaries and lists in the words of the policy language, t
 shown as they count: in lower case, without duplicates, each list in order.
 """
 
+from datetime import datetime, time
 from typing import Any as Data
 
 from ingress_controller.model import policy as model
 from ingress_controller.model.policy import (
     AuthenticatedUser,
     Claim,
+    ClientCertificate,
     Constant,
     Contains,
+    CorsPreflight,
     Criterion,
+    Date,
+    DayOfWeek,
     EndsWith,
     Expression,
     HasAny,
+    HasLike,
+    HasNone,
+    InvalidClientCertificate,
     IsOnly,
     ListMatch,
     NoneOf,
@@ -26,7 +34,9 @@ from ingress_controller.model.policy import (
     SourceIp,
     StartsWith,
     StringMatch,
+    TimeOfDay,
 )
+from ingress_controller.policy.times import DAYS
 
 
 def describe(policy: Policy) -> dict[str, list[Data]]:
@@ -66,26 +76,48 @@ def _criterion(criterion: Criterion) -> dict[str, Data]:
             return {"source_ip": [str(network) for network in networks]}
         case Claim(name, match):
             return {f"claim/{name}": _match(match)}
+        case CorsPreflight():
+            return {"cors_preflight": True}
+        case ClientCertificate(fingerprints):
+            return {"client_certificate": {"fingerprint": list(fingerprints)}}
+        case InvalidClientCertificate():
+            return {"invalid_client_certificate": True}
+        case Date() | DayOfWeek() | TimeOfDay():
+            return _time(criterion)
         case _:
             return {_NAMES[type(criterion)]: _match(criterion.match)}
+
+
+def _time(criterion: Date | DayOfWeek | TimeOfDay) -> dict[str, Data]:
+    match criterion:
+        case DayOfWeek(zone, days):
+            return {"day_of_week": {"timezone": zone, "days": ",".join(DAYS[day] for day in days)}}
+        case Date(after, before):
+            return {"date": _given(after=after, before=before)}
+        case TimeOfDay(zone, after, before):
+            return {"time_of_day": {"timezone": zone, **_given(after=after, before=before)}}
+
+
+def _given(**limits: datetime | time | None) -> dict[str, str]:
+    return {name: limit.isoformat() for name, limit in limits.items() if limit is not None}
 
 
 def _match(match: StringMatch | ListMatch) -> dict[str, Data]:
     match match:
         case OneOf(values):
             return {"is": values[0]} if len(values) == 1 else {"in": list(values)}
-        case NoneOf(values):
-            return {"not_in": list(values)}
         case HasAny(values):
             return {"has": values[0] if len(values) == 1 else list(values)}
+        case NoneOf(values) | HasNone(values):
+            return {"not_in": list(values)}
+        case HasLike(element):
+            return _match(element)
         case IsOnly(value):
             return {"is": value}
         case StartsWith(value):
             return {"starts_with": value}
-        case EndsWith(value):
-            return {"ends_with": value}
-        case Contains(value):
-            return {"contains": value}
+        case EndsWith(value) | Contains(value):
+            return {"ends_with" if isinstance(match, EndsWith) else "contains": value}
 
 
 _NAMES = {

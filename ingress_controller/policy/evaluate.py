@@ -7,6 +7,7 @@ and a property test holds their criteria equal on a real Envoy.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, time
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import TypeAlias, Union
 
@@ -15,32 +16,56 @@ from ingress_controller.model.policy import (
     Any,
     AuthenticatedUser,
     Claim,
+    ClientCertificate,
     Constant,
     Contains,
+    CorsPreflight,
     Criterion,
+    Date,
+    DayOfWeek,
     Domain,
     Email,
     EndsWith,
     Expression,
     Groups,
     HasAny,
+    HasLike,
+    HasNone,
     HttpMethod,
     HttpPath,
+    InvalidClientCertificate,
     IsOnly,
     ListMatch,
     NoneOf,
     Not,
     OneOf,
     Policy,
+    RequestCriterion,
     Rule,
+    SessionCriterion,
     SourceIp,
     StartsWith,
     StringMatch,
+    TimeOfDay,
     User,
 )
 from ingress_controller.policy.plan import Outcome, Standing, make_plan
+from ingress_controller.policy.times import DAYS, zone_of
 
 ClaimValue: TypeAlias = Union[str, Sequence[str], "Mapping[str, ClaimValue]"]
+
+
+@dataclass(frozen=True, slots=True)
+class ShownCertificate:
+    """The certificate that a client showed.
+
+    Attributes:
+        fingerprint: SHA-256, lower-case hex without colons.
+        valid: whether the authorities of the host that was asked for vouch for it now.
+    """
+
+    fingerprint: str
+    valid: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +77,18 @@ class Request:
         method: as sent.
         path: normalized; a query is ignored. ``None`` for CONNECT.
         source_ip: the client's address, as the proxy trusts it.
+        time: when it comes; with a time zone.
+        headers: by lower-case name; only those that a criterion looks at are needed.
+        certificate: of the client, where the host asks for one and the client showed one.
     """
 
     host: str
     method: str
     path: str | None
     source_ip: IPv4Address | IPv6Address
+    time: datetime
+    headers: Mapping[str, str] = field(default_factory=dict)
+    certificate: ShownCertificate | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +111,9 @@ class Session:
 
 
 Actual: TypeAlias = str | tuple[str, ...]
-"""What a criterion looks at: a string, or the list that ``groups`` and ``claim`` look at."""
+"""What a criterion looks at: a string, or the list that ``groups``, ``claim`` and ``cors_preflight`` look at."""
+
+_PREFLIGHT = ("OPTIONS", "origin", "access-control-request-method")
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +174,12 @@ def _trace(expression: Expression, request: Request, session: Session | None) ->
 
 
 def _look_at(criterion: Criterion, request: Request, session: Session | None) -> Actual | None:
+    if isinstance(criterion, SessionCriterion):
+        return None if session is None else _look_at_session(criterion, session)
+    return _look_at_request(criterion, request)
+
+
+def _look_at_request(criterion: RequestCriterion, request: Request) -> Actual | None:
     match criterion:
         case HttpMethod():
             return request.method
@@ -149,8 +188,34 @@ def _look_at(criterion: Criterion, request: Request, session: Session | None) ->
         case SourceIp():
             mapped = request.source_ip.ipv4_mapped if isinstance(request.source_ip, IPv6Address) else None
             return str(mapped or request.source_ip)
-        case _:
-            return None if session is None else _look_at_session(criterion, session)
+        case CorsPreflight():
+            return (request.method, *(name for name in _PREFLIGHT[1:] if request.headers.get(name)))
+        case ClientCertificate():
+            shown = request.certificate
+            return shown.fingerprint if shown is not None and shown.valid else None
+        case InvalidClientCertificate():
+            return _validity(request.certificate)
+        case Date() | DayOfWeek() | TimeOfDay():
+            return _look_at_clock(criterion, request.time)
+
+
+def _validity(certificate: ShownCertificate | None) -> str:
+    if certificate is None:
+        return "no certificate"
+    return "a valid certificate" if certificate.valid else "an invalid certificate"
+
+
+def _look_at_clock(criterion: Date | DayOfWeek | TimeOfDay, now: datetime) -> str:
+    """What the criterion's clock shows, to the second: ISO 8601, and for a day its name."""
+    zone = UTC if isinstance(criterion, Date) else zone_of(criterion.zone)
+    there = now.astimezone(zone).replace(microsecond=0)
+    match criterion:
+        case Date():
+            return there.isoformat()
+        case DayOfWeek():
+            return DAYS[there.weekday()]
+        case TimeOfDay():
+            return there.time().isoformat()
 
 
 def _look_at_session(
@@ -180,6 +245,27 @@ def _satisfies(criterion: Criterion, actual: Actual) -> bool:
             return _list_holds(match, tuple(actual))
         case User(match) | Email(match) | Domain(match) | HttpMethod(match) | HttpPath(match):
             return _string_holds(match, str(actual))
+        case CorsPreflight():
+            return actual == _PREFLIGHT
+        case ClientCertificate(fingerprints):
+            return actual in fingerprints
+        case InvalidClientCertificate():
+            return actual != "a valid certificate"
+        case Date() | DayOfWeek() | TimeOfDay():
+            return _clock_holds(criterion, str(actual))
+
+
+def _clock_holds(criterion: Date | DayOfWeek | TimeOfDay, shown: str) -> bool:
+    match criterion:
+        case Date(after, before):
+            now = datetime.fromisoformat(shown)
+            return (after is None or now >= after) and (before is None or now < before)
+        case DayOfWeek(_, days):
+            return DAYS.index(shown) in days
+        case TimeOfDay(_, after, before):
+            clock = time.fromisoformat(shown)
+            begun, unfinished = after is None or clock >= after, before is None or clock < before
+            return (begun or unfinished) if criterion.over_midnight else (begun and unfinished)
 
 
 def _string_holds(match: StringMatch, actual: str) -> bool:
@@ -200,6 +286,10 @@ def _list_holds(match: ListMatch, actual: tuple[str, ...]) -> bool:
     match match:
         case HasAny(values):
             return any(value in values for value in actual)
+        case HasNone(values):
+            return not any(value in values for value in actual)
+        case HasLike(element):
+            return any(_string_holds(element, value) for value in actual)
         case IsOnly(value):
             return actual == (value,)
 

@@ -13,6 +13,8 @@ from ingress_controller.model.policy import (
     Contains,
     EndsWith,
     HasAny,
+    HasLike,
+    HasNone,
     IsOnly,
     ListMatch,
     NoneOf,
@@ -126,15 +128,28 @@ def string_matches(value: object, path: str, element: Element, beginning: Elemen
     return [readers[operator](it, f"{path}.{operator}") for operator, it in _operators(value, path, readers)]
 
 
-def list_matches(value: object, path: str, element: Element) -> list[ListMatch]:
-    """A value, which is short for ``has``, or a map from operators to what they compare with."""
+def list_matches(value: object, path: str, element: Element, known: Iterable[str]) -> list[ListMatch]:
+    """A value, which is short for ``has``, or a map from operators to what they compare with.
+
+    Args:
+        value: what was written.
+        path: where.
+        element: reads one value.
+        known: the operators of the criterion.
+    """
     readers: dict[str, Callable[[object, str], ListMatch]] = {
         "has": lambda it, at: HasAny((element(it, at),)),
         "is": lambda it, at: IsOnly(element(it, at)),
+        "not": lambda it, at: HasNone((element(it, at),)),
+        "in": lambda it, at: HasAny(_values(it, at, element)),
+        "not_in": lambda it, at: HasNone(_values(it, at, element)),
+        "contains": lambda it, at: HasLike(Contains(element(it, at))),
+        "starts_with": lambda it, at: HasLike(StartsWith(element(it, at))),
+        "ends_with": lambda it, at: HasLike(EndsWith(element(it, at))),
     }
     if isinstance(value, str | int):
         return [readers["has"](value, path)]
-    return [readers[operator](it, f"{path}.{operator}") for operator, it in _operators(value, path, readers)]
+    return [readers[operator](it, f"{path}.{operator}") for operator, it in _operators(value, path, known)]
 
 
 def networks(value: object, path: str) -> tuple[IPv4Network | IPv6Network, ...]:

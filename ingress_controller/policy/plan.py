@@ -98,10 +98,12 @@ def _not_signed_in(policy: Policy, sign_in: str) -> Iterator[Step]:
 def _reachable(steps: Iterator[Step]) -> Iterator[Step]:
     """Fold each condition, join neighbours that decide the same, drop what never holds and what comes too late."""
     last: Step | None = None
+    tried: set[Expression] = {Constant(value=False)}
     for step in steps:
         condition = simplify(step.condition)
-        if condition == Constant(value=False):
+        if condition in tried:
             continue
+        tried.add(condition)
         if last is not None and (last.outcome, last.name) == (step.outcome, step.name):
             condition = simplify(Any((last.condition, condition)))
         elif last is not None:

@@ -13,7 +13,9 @@ from ingress_controller.model.policy import (
     All,
     Any,
     Claim,
+    ClientCertificate,
     Constant,
+    DayOfWeek,
     Domain,
     Email,
     Expression,
@@ -39,6 +41,8 @@ def simplify(expression: Expression) -> Expression:
             return _negate(simplify(term))
         case _ if _alternatives(expression) == ():
             return Constant(value=False)
+        case DayOfWeek(_, (_, _, _, _, _, _, _)):
+            return Constant(value=True)
         case _:
             return expression
 
@@ -92,7 +96,7 @@ def _merge(terms: Iterable[Expression]) -> list[Expression]:
         order[key] = None
         if values is not None:
             sets.setdefault(key, set()).update(values)
-    return [_with_alternatives(key, sets[key]) if key in sets else key for key in order]
+    return [simplify(_with_alternatives(key, sets[key])) if key in sets else key for key in order]
 
 
 def _alternatives(term: Expression) -> tuple[Any_, ...] | None:
@@ -104,8 +108,8 @@ def _alternatives(term: Expression) -> tuple[Any_, ...] | None:
             return values
         case Groups(HasAny(values)) | Claim(_, HasAny(values)):
             return values
-        case SourceIp(networks):
-            return networks
+        case SourceIp(values) | ClientCertificate(values) | DayOfWeek(_, values):
+            return values
         case _:
             return None
 
@@ -116,5 +120,9 @@ def _with_alternatives(term: Expression, values: Iterable[Any_]) -> Expression:
             return replace(term, match=OneOf(tuple(sorted(values))))
         case Groups() | Claim():
             return replace(term, match=HasAny(tuple(sorted(values))))
+        case ClientCertificate():
+            return ClientCertificate(tuple(sorted(values)))
+        case DayOfWeek():
+            return replace(term, days=tuple(sorted(values)))
         case _:
             return SourceIp(tuple(sorted(values, key=lambda network: (network.version, network))))

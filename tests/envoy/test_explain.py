@@ -1,6 +1,7 @@
 """What ``explain`` says of a request is what a real Envoy does with it: path, host, route, decision, answer."""
 
 from collections import Counter
+from datetime import UTC, datetime
 from ipaddress import IPv4Address
 from random import Random
 
@@ -139,7 +140,9 @@ async def test_a_real_envoy_does_what_is_explained() -> None:
                         session = Session(email, (host,), email, PEOPLE[email])
                     client, accept = random.choice((("browser", "text/html"), ("program", "*/*")))
                     method = random.choice(("GET", "GET", "POST", "PUT"))
-                    found = explain(served, parse_url(url), Visitor(method, IPv4Address("127.0.0.1"), session))
+                    found = explain(
+                        served, parse_url(url), Visitor(method, IPv4Address("127.0.0.1"), session, datetime.now(UTC))
+                    )
                     answer = await ask(c, url, token, accept, method)
                     assert given(answer, client) == expected(found, client), (url, method, found)
                     seen[answer.status] += 1

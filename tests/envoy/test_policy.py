@@ -22,7 +22,7 @@ from tests.envoy.policy_envoy import PolicyEnvoy, make_token, serving
 
 ON_ENVOY = pytest.mark.asyncio(loop_scope="module")  # one Envoy serves the whole module
 
-_POLICIES = 160
+_POLICIES = 400
 _QUESTIONS = 12
 _SEED = 20261121
 
@@ -98,6 +98,8 @@ async def test_envoy_decides_as_evaluate_explains() -> None:
                     host=request.host,
                     source=str(request.source_ip),
                     token=token,
+                    headers=request.headers,
+                    client=asked.client,
                 )
                 assert (status == 200, name) == (expected.outcome == "allow", expected.name), (texts[case], asked)
                 outcomes.append(expected.outcome)

@@ -152,6 +152,29 @@ async def test_the_bootstrap_is_closed_to_others(folder: Path) -> None:
         assert os.listdir(folder) == ["bootstrap.json"]  # noqa: PTH208 - no draft is left
 
 
+def zones_of(pid: int) -> str:
+    """Where a process was told that time zones are."""
+    variables = (each.partition("=") for each in Path(f"/proc/{pid}/environ").read_text().split("\0"))
+    return {name: value for name, _, value in variables}["TZDIR"]
+
+
+def is_database(directory: str) -> bool:
+    return Path(directory, "Europe", "Berlin").is_file()
+
+
+@pytest.mark.parametrize("chosen", [None, "/zones"])
+async def test_envoy_knows_the_time_zones_of_policies_unless_told_where_others_are(
+    folder: Path, lines: Lines, chosen: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if chosen is not None:
+        monkeypatch.setenv("TZDIR", chosen)
+    events = Events()
+    async with running(Supervisor(make_envoy(folder), events)):
+        await lines.reach(SERVING)
+        zones = zones_of(events.pids()[0])
+    assert is_database(zones) if chosen is None else zones == chosen
+
+
 async def test_stopping_ends_envoy_in_order_and_leaves_no_process(folder: Path, lines: Lines) -> None:
     async with running(Supervisor(make_envoy(folder), events := Events())) as task:
         started = await events.reach(1)

@@ -24,6 +24,7 @@ EXPECTED = {
     "policy/allowed": {"not-lower-case"},
     "policy/blocks-empty": {"admits-everybody", "rule-never-holds"},
     "policy/criteria-constant": {"admits-everybody", "rule-never-holds"},
+    "policy/criteria-day-of-week": {"admits-everybody"},
     "policy/criteria-domain-user-groups": {"not-lower-case"},
     "policy/criteria-email": {"not-lower-case"},
     "policy/invalid": {"admits-everybody"},

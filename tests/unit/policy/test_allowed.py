@@ -7,6 +7,7 @@ from ingress_controller.model.policy import (
     AuthenticatedUser,
     Claim,
     Constant,
+    CorsPreflight,
     Domain,
     Email,
     Expression,
@@ -37,10 +38,12 @@ def test_each_annotation_is_a_rule() -> None:
         claims={"family_name": ("Doe",), "a/b": ("x", "y")},
         any_authenticated=True,
         public=True,
+        cors_preflight=True,
     )
     assert {rule.action for rule in rules} == {"allow"}
     assert conditions(*rules) == {
         "allow_public_unauthenticated_access": Constant(value=True),
+        "cors_allow_preflight": CorsPreflight(),
         "allow_any_authenticated_user": AuthenticatedUser(),
         "allowed_domains": Domain(OneOf(("corp.io", "example.com"))),
         "allowed_groups": Groups(HasAny(("dev", "ops"))),

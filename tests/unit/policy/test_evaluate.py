@@ -1,5 +1,6 @@
 """Who wins, and what each criterion asks: tables, and the rules of the decision written out a second time."""
 
+from datetime import UTC, datetime
 from ipaddress import ip_address
 from itertools import product
 from typing import Any as Anything
@@ -23,7 +24,7 @@ from ingress_controller.model.policy import (
     Rule,
     SessionCriterion,
 )
-from ingress_controller.policy.evaluate import Request, Session, Trace, evaluate
+from ingress_controller.policy.evaluate import Request, Session, ShownCertificate, Trace, evaluate
 from ingress_controller.policy.parse import combine, parse
 from ingress_controller.policy.plan import Standing, Step, make_plan, step_name
 from ingress_controller.policy.simplify import simplify
@@ -33,8 +34,13 @@ ANN = Session("ann-id", (APP,), "ann@sub@example.com", ("dev", "ops"), {"level":
 NOTHING = Session("none-id", (APP,))
 
 
-def make_request(method: str = "GET", path: str | None = "/", source: str = "10.0.0.1", host: str = APP) -> Request:
-    return Request(host, method, path, ip_address(source))
+NEW_YEAR = datetime(2030, 1, 1, tzinfo=UTC)  # a Tuesday
+
+
+def make_request(
+    method: str = "GET", path: str | None = "/", source: str = "10.0.0.1", time: datetime = NEW_YEAR, **more: Anything
+) -> Request:
+    return Request(APP, method, path, ip_address(source), time, **more)
 
 
 def decide(text: str, session: Session | None = None, **request: Anything) -> str:
@@ -62,6 +68,16 @@ def decide(text: str, session: Session | None = None, **request: Anything) -> st
         ("user: {ends_with: -id}", True, True),
         ("groups: dev", True, False),
         ("groups: {is: dev}", False, False),
+        ("groups: {in: [dev, x]}", True, False),
+        ("groups: {in: []}", False, False),
+        ("groups: {not: dev}", False, False),
+        ("groups: {not: x}", True, False),
+        ("groups: {not_in: [x, ops]}", False, False),
+        ("groups: {not_in: []}", True, False),
+        ("groups: {contains: p}", True, False),
+        ("groups: {starts_with: op, ends_with: v}", True, False),
+        ("groups: {starts_with: v}", False, False),
+        ("groups: {ends_with: x}", False, False),
         ("claim/level: 1", True, False),
         ("claim/level: {is: '1'}", True, False),
         ("claim/a/b: x", True, False),
@@ -99,6 +115,71 @@ def test_request_criteria(criterion: str, request_: dict[str, Anything], *, hold
     assert decide(text, **request_) == ("allow:policy.allow" if holds else "default_deny")
 
 
+PREFLIGHT = {"origin": "https://b.example", "access-control-request-method": "PUT"}
+
+
+@pytest.mark.parametrize(
+    ("method", "headers", "holds"),
+    [
+        ("OPTIONS", PREFLIGHT, True),
+        ("GET", PREFLIGHT, False),
+        ("OPTIONS", {"origin": "https://b.example"}, False),
+        ("OPTIONS", {**PREFLIGHT, "access-control-request-method": ""}, False),
+        ("OPTIONS", {**PREFLIGHT, "origin": ""}, False),
+        ("OPTIONS", {}, False),
+    ],
+)
+def test_a_preflight_is_its_method_and_both_headers(method: str, headers: dict[str, str], *, holds: bool) -> None:
+    name = decide("allow: {or: [{cors_preflight: true}]}", method=method, headers=headers)
+    assert name == ("allow:policy.allow" if holds else "default_deny")
+
+
+ONE, OTHER = "1a" * 32, "2b" * 32
+
+
+@pytest.mark.parametrize(
+    ("certificate", "one", "invalid"),
+    [
+        (None, False, True),
+        (ShownCertificate(ONE, valid=True), True, False),
+        (ShownCertificate(ONE, valid=False), False, True),
+        (ShownCertificate(OTHER, valid=True), False, False),
+    ],
+)
+def test_certificates(certificate: ShownCertificate | None, *, one: bool, invalid: bool) -> None:
+    for criterion, holds in ((f"client_certificate: {{fingerprint: {ONE}}}", one),
+                             ("invalid_client_certificate: true", invalid)):  # fmt: skip
+        text = f"allow: {{or: [{{{criterion}}}]}}"
+        assert decide(text, certificate=certificate) == ("allow:policy.allow" if holds else "default_deny")
+
+
+@pytest.mark.parametrize(
+    ("criterion", "request_", "actual"),
+    [
+        ("cors_preflight: true", {"method": "OPTIONS", "headers": PREFLIGHT}, ("OPTIONS", *PREFLIGHT)),
+        ("cors_preflight: true", {"headers": {"origin": "x"}}, ("GET", "origin")),
+        ("date: {after: 2030-01-01}", {}, "2030-01-01T00:00:00+00:00"),
+        ("day_of_week: wed", {}, "tue"),
+        ("time_of_day: {timezone: Asia/Kolkata, after: 1:00}", {}, "05:30:00"),
+        (f"client_certificate: {{fingerprint: {ONE}}}", {"certificate": ShownCertificate(OTHER, valid=True)}, OTHER),
+        (f"client_certificate: {{fingerprint: {ONE}}}", {"certificate": ShownCertificate(ONE, valid=False)}, None),
+        ("invalid_client_certificate: true", {}, "no certificate"),
+        (
+            "invalid_client_certificate: true",
+            {"certificate": ShownCertificate(ONE, valid=False)},
+            "an invalid certificate",
+        ),
+        ("invalid_client_certificate: true", {"certificate": ShownCertificate(ONE, valid=True)}, "a valid certificate"),
+    ],
+)
+def test_a_trace_shows_what_was_looked_at(
+    criterion: str, request_: dict[str, Anything], actual: tuple[str, ...] | str | None
+) -> None:
+    decision = evaluate(parse(f"allow: {{or: [{{{criterion}}}]}}"), make_request(**request_), None)
+    ((_, trace),) = decision.trace
+    assert trace.terms[0].terms[0].actual == actual
+
+
 DENY_BOB = "deny: {or: [{email: bob@example.com}]}"
 DENY_OUTSIDERS = "deny: {not: [{domain: example.com}]}"
 DENY_POST = "deny: {or: [{http_method: POST}]}"
@@ -132,6 +213,11 @@ def test_who_wins(text: str, anonymous: str, elsewhere: str, ann: str) -> None:
 def test_a_rule_has_a_name_without_brackets_or_spaces() -> None:
     assert step_name(Rule("deny", "policy[12].deny", Constant(value=True))) == "deny:policy.12.deny"
     assert step_name(Rule("allow", "a b]\n[c", Constant(value=True))) == "allow:a_b___c"
+
+
+def test_who_asks_makes_no_difference_where_only_the_request_counts() -> None:
+    policy = parse("{allow: {or: [{http_method: GET}]}, deny: {or: [{day_of_week: sun}]}}")
+    assert len({make_plan(policy, standing) for standing in Standing}) == 1
 
 
 def test_the_usual_policies_are_small() -> None:
