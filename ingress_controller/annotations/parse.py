@@ -81,6 +81,7 @@ def _effective_policy(access: Access) -> Policy:
         claims=dict(access.claims),
         any_authenticated=access.any_authenticated,
         public=access.public,
+        cors_preflight=access.cors_preflight,
     )
     written = access.policy or Policy()
     return combine(allowed, written.allow, written.deny)

@@ -21,6 +21,7 @@ class Access:
     domains: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
     claims: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    cors_preflight: bool = False
 
 
 @dataclass(frozen=True, slots=True)

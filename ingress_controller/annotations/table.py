@@ -91,6 +91,11 @@ TABLE = (
         "Admit users with one of these values in a claim.",
     ),
     Annotation(
+        "cors_allow_preflight", values.boolean, ("access", "cors_preflight"),
+        _BOOLEAN, "true",
+        "Admit everybody's CORS preflight requests, to which browsers add no session, and nothing else.",
+    ),
+    Annotation(
         "path_regex", values.boolean, ("matching", "path_regex"),
         _BOOLEAN, "true",
         "Read paths of type ImplementationSpecific as RE2 patterns, from ^/ to $, that match the whole path.",
