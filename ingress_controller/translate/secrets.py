@@ -106,6 +106,8 @@ def _header_value(name: str, value: bytes) -> PrivateBytes:
         text = value.decode()
     except UnicodeDecodeError:
         raise ValueError(f"{name}: a header's value must be UTF-8 text") from None
+    if not text.strip():
+        raise ValueError(f"{name}: the value is empty")
     if text.endswith("\n"):
         raise ValueError(f"{name}: the value ends with a line break, which a header cannot have")
     header_text(name, text)
