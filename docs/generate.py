@@ -18,7 +18,7 @@ import click
 
 from ingress_controller.annotations import structs
 from ingress_controller.annotations.settings import Settings as AnnotationSettings
-from ingress_controller.annotations.table import TABLE, Annotation
+from ingress_controller.annotations.table import BY_NAME, TABLE, Annotation
 from ingress_controller.cli import main
 from ingress_controller.cli.options import GroupedOption, Switch
 from ingress_controller.envoy.access_log import FIELDS
@@ -87,17 +87,31 @@ def _make(name: str) -> str:
 def annotations() -> Iterator[str]:
     """A section for each annotation."""
     for row in TABLE:
-        quote = "'" if '"' in row.example else '"'
-        example = f"{PREFIX}/{row.name}: {quote}{row.example}{quote}"
         yield f"### {row.name}\n\n{row.doc}\n"
-        yield f"- Value: {row.type}\n- Default: {_default_of(row)}{_needs(row)}\n\n```yaml\n{example}\n```\n"
+        yield f"- Value: {row.type}\n- Default: {_default_of(row)}{_needs(row)}\n"
+        if row.example:
+            shown = example_of(row).items()
+            example = "\n".join(f"{PREFIX}/{name}: {_quoted(value)}" for name, value in shown)
+            yield f"```yaml\n{example}\n```\n"
         if row.struct:
             yield from _fields(row.struct)
             yield ""
 
 
+def example_of(row: Annotation) -> dict[str, str]:
+    """The example of an annotation, with those that it needs."""
+    needed = {row.needs: BY_NAME[row.needs].example} if row.needs else {}
+    return {row.name: row.example, **dict(row.besides), **needed}
+
+
 def _needs(row: Annotation) -> str:
     return f"\n- Needs: [{row.needs}](#{row.needs})" if row.needs else ""
+
+
+def _quoted(value: str) -> str:
+    # A backslash means something inside double quotes.
+    quote = "'" if '"' in value or "\\" in value else '"'
+    return f"{quote}{value}{quote}"
 
 
 def _fields(struct: type) -> Iterator[str]:
@@ -111,6 +125,8 @@ def _fields(struct: type) -> Iterator[str]:
 
 
 def _default_of(row: Annotation) -> str:
+    if row.default:
+        return row.default
     group, field = row.lands
     match getattr(getattr(AnnotationSettings(), group), field):
         case bool(value):

@@ -86,7 +86,22 @@ def mint(key: SigningKey, session: Session, now: datetime) -> str:
     """
     if mistake := next(mistakes(session), None):
         raise InvalidSessionError(mistake)
-    return jwt.encode(claims_of(session, now), key.private, algorithm="ES256", headers={"kid": key.kid})
+    return _sign(key, claims_of(session, now) | {"assertion": _sign(key, assertion_of(session, now))})
+
+
+def assertion_of(session: Session, now: datetime) -> dict[str, object]:
+    """What upstreams are told of the user, for them to verify and to no other use.
+
+    Its issuer is the host itself, which Envoy accepts no session from: the owner of an upstream cannot use it as one.
+    """
+    claims = claims_of(session, now)
+    host = session.host.lower().removesuffix(".")
+    told = {name: claims[name] for name in ("sub", "email", "groups", "iat", "exp")}
+    return {"iss": host, "aud": host, **told, "jti": secrets.token_urlsafe(16)}
+
+
+def _sign(key: SigningKey, claims: dict[str, object]) -> str:
+    return jwt.encode(claims, key.private, algorithm="ES256", headers={"kid": key.kid})
 
 
 def claims_of(session: Session, now: datetime) -> dict[str, object]:

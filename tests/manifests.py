@@ -123,6 +123,19 @@ def make_secret_of(data: Mapping[str, bytes], name: str, kind: str = "Opaque", n
     )
 
 
+def make_opaque(name: str, values: Mapping[str, str], namespace: str = "default") -> str:
+    """A Secret of type Opaque."""
+    return json.dumps(
+        {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": name, "namespace": namespace},
+            "type": "Opaque",
+            "data": {key: base64.b64encode(value.encode()).decode() for key, value in values.items()},
+        }
+    )
+
+
 def make_policy(*allow: Mapping[str, Any], deny: Iterable[Mapping[str, Any]] = ()) -> dict[str, str]:
     """The annotations of a policy that admits who meets one of these criteria."""
     rules: dict[str, Any] = {"allow": {"or": list(allow)}}

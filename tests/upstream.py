@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from aiohttp import web
+from multidict import CIMultiDict
 
 HANG = "/hang"
 """The end of the paths that are not answered until ``release`` is set."""
@@ -30,6 +31,7 @@ class Upstream:
         status: what it answers with.
         server_names: what each TLS handshake asked for; ``None`` for nothing.
         release: ends the wait of requests for ``HANG``.
+        says: headers of its responses.
     """
 
     name: str
@@ -39,6 +41,7 @@ class Upstream:
     status: int = 200
     server_names: list[str | None] = field(default_factory=list)
     release: asyncio.Event = field(default_factory=asyncio.Event)
+    says: list[tuple[str, str]] = field(default_factory=list)
 
     async def answer(self, request: web.BaseRequest) -> web.Response:
         self.seen.append(f"{request.method} {request.raw_path}")
@@ -54,7 +57,8 @@ class Upstream:
             "body": body,
             "client": _client(request),
         }
-        return web.Response(status=self.status, text=json.dumps(told), content_type="application/json")
+        headers = CIMultiDict([("Content-Type", "application/json"), *self.says])
+        return web.Response(status=self.status, text=json.dumps(told), headers=headers)
 
 
 def _client(request: web.BaseRequest) -> str | None:

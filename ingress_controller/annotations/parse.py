@@ -6,8 +6,10 @@ there is a problem, the settings only serve to say which paths the Ingress claim
 
 import difflib
 from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, fields
 
+from ingress_controller.annotations.conflicts import conflicts
 from ingress_controller.annotations.settings import Access, Settings
 from ingress_controller.annotations.table import BY_NAME, TABLE, Annotation
 from ingress_controller.model.policy import Policy
@@ -41,6 +43,7 @@ def parse(ingress: ObjectRef, annotations: Mapping[str, str], prefix: str) -> Pa
     """Read the annotations whose names begin with ``prefix`` and a slash; others are not ours to judge."""
     parsed: dict[tuple[str, str], object] = {}
     problems: list[Problem] = []
+    written: set[str] = set()
     for key, text in sorted(annotations.items()):
         owner, slash, name = key.partition("/")
         if owner != prefix or not slash:
@@ -49,6 +52,7 @@ def parse(ingress: ObjectRef, annotations: Mapping[str, str], prefix: str) -> Pa
         if row is None:
             problems.append(_problem(ingress, key, "invalid-annotation", _unknown(prefix, name)))
         elif text.strip() or not row.empty_is_unset:
+            written.add(name)
             if row.lands in parsed:
                 problems.append(
                     _problem(ingress, key, "invalid-annotation", f"{key}: {_twin(row)} says the same, keep one of them")
@@ -59,7 +63,7 @@ def parse(ingress: ObjectRef, annotations: Mapping[str, str], prefix: str) -> Pa
                 problems.append(_bad_value(ingress, key, error))
     settings = _settings(parsed)
     problems += (_problem(ingress, key, "invalid-annotation", f"{key}: {message}")
-                 for key, message in _conflicts(settings, prefix))  # fmt: skip
+                 for key, message in _conflicts(settings, written, prefix))  # fmt: skip
     try:
         policy = _effective_policy(settings.access)
     except PolicyError as error:
@@ -77,6 +81,7 @@ def _effective_policy(access: Access) -> Policy:
         claims=dict(access.claims),
         any_authenticated=access.any_authenticated,
         public=access.public,
+        cors_preflight=access.cors_preflight,
     )
     written = access.policy or Policy()
     return combine(allowed, written.allow, written.deny)
@@ -89,7 +94,7 @@ def _settings(parsed: Mapping[tuple[str, str], object]) -> Settings:
     return Settings(**{f.name: group(f.name, f.default_factory) for f in fields(Settings)})  # type: ignore[arg-type]
 
 
-def _conflicts(settings: Settings, prefix: str) -> Iterator[tuple[str, str]]:
+def _conflicts(settings: Settings, written: AbstractSet[str], prefix: str) -> Iterator[tuple[str, str]]:
     """Annotations that contradict another. Whoever admits some people must not find that another admits all."""
     access = settings.access
     narrower = {
@@ -106,10 +111,7 @@ def _conflicts(settings: Settings, prefix: str) -> Iterator[tuple[str, str]]:
         contradicted = f"contradicts {prefix}/{admits}"
         yield from ((f"{prefix}/{name}", contradicted) for name, given in narrow.items() if wide and given)
     yield from _unmet(settings, prefix)
-    removed = {name.lower() for name in settings.forwarding.remove_request_headers}
-    for name, _ in settings.forwarding.set_request_headers:
-        if name.lower() in removed:
-            yield f"{prefix}/remove_request_headers", f"{name} is also set, by {prefix}/set_request_headers"
+    yield from ((f"{prefix}/{name}", message) for name, message in conflicts(settings, written, prefix))
 
 
 def _unmet(settings: Settings, prefix: str) -> Iterator[tuple[str, str]]:

@@ -6,6 +6,7 @@ In: values from ``table``. Out: frozen groups with the defaults that hold where 
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from ingress_controller.model.headers import PrefixRewrite, Template
 from ingress_controller.model.load_balancing import LoadBalancing
 from ingress_controller.model.policy import Policy
 
@@ -21,6 +22,7 @@ class Access:
     domains: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
     claims: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    cors_preflight: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +45,63 @@ class Connection:
 
 @dataclass(frozen=True, slots=True)
 class Forwarding:
-    """What is sent to the upstream. ``timeout`` of zero is no limit."""
+    """How a request is sent on. A duration of zero is no limit, ``None`` the default."""
 
     prefix_rewrite: str | None = None
-    preserve_host: bool = False
-    timeout: timedelta = timedelta(seconds=30)
-    set_request_headers: tuple[tuple[str, str], ...] = ()
-    remove_request_headers: tuple[str, ...] = ()
-    set_response_headers: tuple[tuple[str, str], ...] = ()
+    regex_rewrite_pattern: str | None = None
+    regex_rewrite_substitution: str | None = None
+    timeout: timedelta | None = None
+    idle_timeout: timedelta | None = None
+    websockets: bool = False
+    spdy: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class HostHeader:
+    """The Host header that is sent to the upstream: its own name, or one of these."""
+
+    preserve: bool = False
+    rewrite: str | None = None
+    from_header: str | None = None
+    path_pattern: str | None = None
+    path_substitution: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SetResponseHeaders:
+    """Headers that responses get, and whether they get the default ones besides."""
+
+    values: tuple[tuple[str, str], ...] = ()
+    defaults: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Headers:
+    """Other headers, of requests and of responses."""
+
+    set_request: tuple[tuple[str, Template], ...] = ()
+    remove_request: tuple[str, ...] = ()
+    set_response: SetResponseHeaders = SetResponseHeaders()
+    rewrite_response: tuple[PrefixRewrite, ...] = ()
+    pass_identity: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SignIn:
+    """What needs the identity provider of sign-in. Only the defaults can be honoured as long as there is none."""
+
+    bearer_token_format: str = "default"  # noqa: S105 (no secret)
+    access_token_audiences: tuple[str, ...] = ()
+    depends_on: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What people are told of the routes."""
+
+    name: str = ""
+    description: str = ""
+    logo_url: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,4 +125,8 @@ class Settings:
     connection: Connection = field(default_factory=Connection)
     load_balancing: LoadBalancing = field(default_factory=LoadBalancing)
     forwarding: Forwarding = field(default_factory=Forwarding)
+    host_header: HostHeader = field(default_factory=HostHeader)
+    headers: Headers = field(default_factory=Headers)
+    sign_in: SignIn = field(default_factory=SignIn)
+    description: Description = field(default_factory=Description)
     secrets: SecretNames = field(default_factory=SecretNames)

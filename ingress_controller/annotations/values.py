@@ -9,8 +9,7 @@ import socket
 from contextlib import suppress
 from datetime import timedelta
 from typing import get_args
-
-import yaml
+from urllib.parse import urlsplit
 
 from ingress_controller import strict_yaml
 from ingress_controller.model import load_balancing
@@ -21,15 +20,9 @@ _DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ns|us|µs|ms|s|m|h))+", re.ASCII)
 _DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)", re.ASCII)
 _MIN_SECONDS = 0.001
 _MAX_SECONDS = 8760 * 3600
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
 _OBJECT_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?", re.ASCII)
-_UNSAFE_HEADERS = frozenset({"host", "connection", "content-length", "transfer-encoding", "upgrade", "te", "trailer",
-                             "keep-alive", "proxy-connection", "cookie", "x-host-scope"})  # fmt: skip
-_OWN_HEADER_PREFIXES = ("x-pomerium-", "x-envoy-", "impersonate-", "x-ingress-")
-# Envoy refuses more than 1000 headers, and values of more than 16384 bytes, in which each % counts twice.
-_MAX_HEADERS = 1000
-_MAX_HEADER_BYTES = 8192
-_NULL = "tag:yaml.org,2002:null"
+_AUTHORITY = re.compile(r"(?:[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?", re.ASCII)
+_MAX_TEXT = 1024
 
 
 def boolean(text: str) -> bool:
@@ -120,49 +113,42 @@ def path(text: str) -> str:
     return value
 
 
-def headers(text: str) -> tuple[tuple[str, str], ...]:
-    """A map of header names to literal values. Numbers and booleans are taken as they are written."""
-    node = strict_yaml.compose(text)
-    if not isinstance(node, yaml.MappingNode):
-        raise ValueError("must map header names to values, such as {X-Name: value}")
-    pairs = tuple((header_name(_scalar(name, "a header's name")), _header_value(name.value, value))
-                  for name, value in node.value)  # fmt: skip
-    if len(pairs) > _MAX_HEADERS:
-        raise ValueError(f"must set at most {_MAX_HEADERS} headers, got {len(pairs)}")
-    folded = [name.lower() for name, _ in pairs]
-    for name in folded:
-        if folded.count(name) > 1:
-            raise ValueError(f"{name}: named twice; header names are compared without case")
-    return pairs
+def authority(text: str) -> str:
+    """A host name or address, with a port or without, as in a Host header."""
+    value = text.strip()
+    if not _AUTHORITY.fullmatch(value):
+        raise ValueError(f"must be a host name or address, with a port or without, got {value[:80]!r}")
+    return value
 
 
-def header_names(text: str) -> tuple[str, ...]:
-    """A list of header names."""
-    return tuple(header_name(name) for name in strings(text))
+def line(text: str) -> str:
+    """Text of one line, for people."""
+    value = text.strip()
+    if len(value) > _MAX_TEXT or not value.isprintable():
+        raise ValueError(f"must be one line of at most {_MAX_TEXT} characters, got {value[:80]!r}")
+    return value
 
 
-def header_name(name: str) -> str:
-    """A header that may be set or removed.
-
-    Refused are names that HTTP does not allow, those that frame a message or route it, and those that carry identity
-    between Envoy and this controller.
-    """
-    if not _TOKEN.fullmatch(name):
-        raise ValueError(f"{name!r} is not a header name: use letters, digits and -")
-    if len(name) > _MAX_HEADER_BYTES:
-        raise ValueError(f"{name[:80]}...: a header's name must have at most {_MAX_HEADER_BYTES} bytes")
-    folded = re.sub(r"[^a-z0-9]", "-", name.lower())
-    if folded in _UNSAFE_HEADERS or folded.startswith(_OWN_HEADER_PREFIXES):
-        raise ValueError(f"{name}: this header cannot be set or removed by an annotation")
-    return name
+def prose(text: str) -> str:
+    """Text of one or more lines, for people."""
+    value = text.strip()
+    if len(value) > _MAX_TEXT or not value.replace("\n", "").isprintable():
+        raise ValueError(f"must be text of at most {_MAX_TEXT} characters, got {value[:80]!r}")
+    return value
 
 
-def header_text(name: str, value: str) -> str:
-    """The value of the header ``name``, as it is."""
-    if re.search(r"[\x00-\x08\x0a-\x1f\x7f]", value):
-        raise ValueError(f"{name}: a header's value must be one line without control characters")
-    if len(value.encode()) > _MAX_HEADER_BYTES:
-        raise ValueError(f"{name}: a header's value must have at most {_MAX_HEADER_BYTES} bytes")
+def https_url(text: str) -> str:
+    """An ``https://`` URL."""
+    value = text.strip()
+    wrong = f"must be a URL that begins with https://, got {value[:80]!r}"
+    if len(value) > _MAX_TEXT or not re.fullmatch(r"[!-~]+", value, re.ASCII):
+        raise ValueError(wrong)
+    try:
+        parsed = urlsplit(value)
+    except ValueError:
+        raise ValueError(wrong) from None
+    if parsed.scheme != "https" or not parsed.hostname:
+        raise ValueError(wrong)
     return value
 
 
@@ -174,19 +160,6 @@ def secret_name(text: str) -> str:
     if len(value) > 253 or not _OBJECT_NAME.fullmatch(value):
         raise ValueError(f"must be the name of a Secret, got {value[:80]!r}")
     return value
-
-
-def _header_value(name: str, node: yaml.Node) -> str:
-    value = header_text(name, _scalar(node, f"{name}: a header's value"))
-    if "${pomerium." in value or value.startswith("$pomerium."):
-        raise ValueError(f"{name}: ${{pomerium.*}} variables are not available")
-    return value
-
-
-def _scalar(node: yaml.Node, what: str) -> str:
-    if not isinstance(node, yaml.ScalarNode) or node.tag == _NULL:
-        raise ValueError(f"{what} must be text, a number or a boolean, not a list, a map or null")
-    return str(node.value)
 
 
 _KINDS: tuple[tuple[type, str], ...] = (

@@ -22,7 +22,7 @@ from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v
 from envoy_data_plane.envoy.type.matcher.v3 import StringMatcher
 from envoy_data_plane.google.protobuf import Struct
 
-from ingress_controller.envoy.filters import session_jwt
+from ingress_controller.envoy.filters import request_headers, session_jwt
 from ingress_controller.envoy.messages import pack, regex
 
 SIGN_IN_PATH = "/.pomerium/sign_in"
@@ -82,6 +82,13 @@ LOCAL_REPLIES = LocalReplyConfig(
     mappers=[
         ResponseMapper(
             filter=_is("none"), status_code=404, body_format_override=_json(status=404, reason="no such route")
+        ),
+        ResponseMapper(
+            filter=_is(request_headers.UNDELIVERED),
+            status_code=503,
+            body_format_override=SubstitutionFormatString(
+                text_format_source=DataSource(inline_string="503 secret-not-found\n")
+            ),
         ),
         ResponseMapper(
             filter=_all(_is(*SIGN_IN_STEPS), _BROWSER, _READS),

@@ -5,6 +5,10 @@ In: keys and secret values. Out: a value that compares and hashes by content, bu
 """
 
 from dataclasses import dataclass
+from typing import Final
+
+REDACTED: Final = "[redacted]"
+"""What is shown in place of private bytes."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -15,7 +19,7 @@ class PrivateBytes:
 
     def __repr__(self) -> str:
         """Never the value."""
-        return "[redacted]"
+        return REDACTED
 
     def reveal(self) -> bytes:
         """The bytes themselves."""

@@ -4,9 +4,11 @@ In: one path of an Ingress, compiled. Out: values that ``envoy`` encodes and ``t
 serving is defined here, once.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Literal, TypeAlias
 
+from ingress_controller.model.headers import RequestHeader, RequestHeaders, ResponseHeaders
 from ingress_controller.model.policy import Policy
 from ingress_controller.model.problem import Reason
 from ingress_controller.model.reference import ObjectRef
@@ -43,11 +45,24 @@ PathMatch = Exact | Prefix | Regex
 
 
 @dataclass(frozen=True, slots=True)
-class RequestHeaders:
-    """What is done to a request's headers before it is sent on. Values are literal text."""
+class Substitution:
+    """Every place of a path where an RE2 pattern matches, and what is put there.
 
-    set: tuple[tuple[str, str], ...] = ()
-    remove: tuple[str, ...] = ()
+    In ``replacement``, a backslash and a digit stand for a group of the pattern, two backslashes for one.
+    """
+
+    pattern: str
+    replacement: str
+
+
+HostRewrite: TypeAlias = str | RequestHeader | Substitution
+"""The Host header to send: a text, a header of the request, or what a substitution makes of the path."""
+
+PathRewrite: TypeAlias = str | Substitution
+"""What becomes of the path: a text in place of the matched part, or a substitution."""
+
+Upgrade: TypeAlias = Literal["websocket", "spdy/3.1"]
+"""A protocol that a connection may change to, as its ``Upgrade`` header names it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,18 +72,24 @@ class Forward:
     Attributes:
         upstream: the name of an ``Upstream``.
         host: the Host header to send; ``None`` leaves the client's.
-        prefix_rewrite: what replaces the matched path; ``None`` leaves it.
+        path_rewrite: ``None`` leaves the path.
         timeout: for the whole response; zero is no limit.
-        headers: changes to the request's headers.
         sticky: whether the upstream chooses an endpoint by who asks.
+        idle_timeout: how long nothing may be sent either way; zero is no limit, ``None`` the proxy's own.
+        upgrades: the protocols that a client may change to; others are refused.
+        request_headers: changes to the request's headers.
+        response_headers: changes to the response's headers.
     """
 
     upstream: str
-    host: str | None
-    prefix_rewrite: str | None
+    host: HostRewrite | None
+    path_rewrite: PathRewrite | None
     timeout: timedelta
-    headers: RequestHeaders = RequestHeaders()
     sticky: bool = False
+    idle_timeout: timedelta | None = None
+    upgrades: tuple[Upgrade, ...] = ()
+    request_headers: RequestHeaders = field(default_factory=RequestHeaders)
+    response_headers: ResponseHeaders = field(default_factory=ResponseHeaders)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +97,15 @@ class Unavailable:
     """Answer 503 with a short reason: the path is claimed, but cannot be served."""
 
     reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What people are told of a route; empty where nothing is said."""
+
+    name: str = ""
+    description: str = ""
+    logo_url: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +119,7 @@ class Route:
         match: the paths it serves.
         policy: who may.
         action: what they get.
+        about: what people are told of it.
     """
 
     id: str
@@ -97,6 +128,7 @@ class Route:
     match: PathMatch
     policy: Policy
     action: Forward | Unavailable
+    about: About = About()
 
     @property
     def path(self) -> str:

@@ -14,24 +14,18 @@ from ingress_controller.annotations.parse import Parsed, parse
 from ingress_controller.annotations.settings import SecretNames
 from ingress_controller.model.certificate import Certificate
 from ingress_controller.model.host import covering
-from ingress_controller.model.load_balancing import HASHING
 from ingress_controller.model.policy import Policy
 from ingress_controller.model.problem import Problem, Reason
 from ingress_controller.model.reference import ObjectRef
-from ingress_controller.model.route import (
-    Forward,
-    PathMatch,
-    RequestHeaders,
-    Route,
-    Unavailable,
-)
+from ingress_controller.model.route import Forward, PathMatch, Route, Unavailable
 from ingress_controller.model.secret import Material
 from ingress_controller.model.upstream import Upstream
 from ingress_controller.objects.store import Store
 from ingress_controller.objects.views import Ingress, Secret
 from ingress_controller.translate import certificates, secrets
-from ingress_controller.translate.backends import Backend, BackendError, resolve, service_of
+from ingress_controller.translate.backends import BackendError, resolve, service_of
 from ingress_controller.translate.claims import Claim, claims
+from ingress_controller.translate.forwarding import about, forward
 from ingress_controller.translate.matching import parse_host, parse_path
 from ingress_controller.translate.options import Options
 from ingress_controller.translate.secrets import Named
@@ -69,7 +63,7 @@ class Compiled:
 def compile_ingress(ingress: Ingress, store: Store, options: Options) -> Compiled:
     """Compile an Ingress as far as it can be."""
     parsed = _parse_annotations(ingress, options)
-    named = secrets.resolve(ingress, parsed.settings.secrets, parsed.settings.forwarding, store, options.prefix)
+    named = secrets.resolve(ingress, parsed.settings.secrets, parsed.settings.headers, store, options.prefix)
     builder = _Builder(ingress, replace(parsed, problems=(*parsed.problems, *named.problems)), named, store, options)
     for claim in claims(ingress):
         builder.add(claim)
@@ -134,7 +128,8 @@ class _Builder:
         except BackendError as error:
             self._problem(f"{claim.field}.backend" if claim.backend else claim.field, error.reason, str(error))
             return Route(name, host, ref, match, NOBODY, Unavailable(error.reason))
-        return Route(name, host, ref, match, self._parsed.policy, action)
+        shown = about(self._parsed.settings.description)
+        return Route(name, host, ref, match, self._parsed.policy, action, shown)
 
     def _forward(self, claim: Claim) -> Forward:
         if claim.backend is None:
@@ -142,18 +137,7 @@ class _Builder:
         namespace, settings = self._ingress.metadata.namespace, self._parsed.settings
         backend = resolve(claim.backend, namespace, settings, self._named, self._store, self._options)
         self.upstreams[backend.upstream.name] = backend.upstream
-        return self._forward_to(backend)
-
-    def _forward_to(self, backend: Backend) -> Forward:
-        forwarding = self._parsed.settings.forwarding
-        return Forward(
-            upstream=backend.upstream.name,
-            host=None if forwarding.preserve_host else backend.host,
-            prefix_rewrite=forwarding.prefix_rewrite,
-            timeout=forwarding.timeout,
-            headers=RequestHeaders(forwarding.set_request_headers, forwarding.remove_request_headers),
-            sticky=backend.upstream.load_balancing.policy in HASHING,
-        )
+        return forward(settings, self._named, backend)
 
     def _problem(self, field: str, reason: Reason, message: str) -> None:
         self.problems.append(Problem(self._ingress.ref, field, reason, f"{_CONTEXT}{field}: {message}"))

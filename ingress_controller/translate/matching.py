@@ -6,13 +6,10 @@ wrong and what is allowed. The API server checks most of this too; manifests com
 
 import re
 
-import re2
-
+from ingress_controller.annotations.patterns import compile_pattern
 from ingress_controller.model.host import CATCH_ALL
-from ingress_controller.model.route import MAX_PROGRAM_SIZE, Exact, PathMatch, Prefix, Regex
+from ingress_controller.model.route import Exact, PathMatch, Prefix, Regex
 from ingress_controller.objects.names import is_dns_name
-
-MAX_PATTERN_BYTES = 4096
 
 _RESERVED = "/.pomerium"
 _ADDRESS = re.compile(r"[0-9.]+", re.ASCII)
@@ -63,21 +60,5 @@ def parse_pattern(text: str) -> str:
     """An RE2 pattern for a whole path, from ``^/`` to ``$``."""
     if not text.startswith("^/") or not text.endswith("$"):
         raise ValueError(f"pattern {text[:80]!r} must begin with ^/ and end with $, since it matches the whole path")
-    if len(text.encode()) > MAX_PATTERN_BYTES:
-        raise ValueError(f"pattern is longer than {MAX_PATTERN_BYTES} bytes")
-    try:
-        program = re2.compile(text.encode(), options=_RE2_OPTIONS)
-    except re2.error as error:
-        reason = error.args[0].decode(errors="replace") if error.args else "unknown"
-        raise ValueError(f"pattern {text[:80]!r} is not RE2: {reason}") from None
-    if program.programsize > MAX_PROGRAM_SIZE:
-        raise ValueError(
-            f"pattern {text[:80]!r} compiles to {program.programsize} steps; {MAX_PROGRAM_SIZE} are allowed"
-        )
+    compile_pattern(text)
     return text
-
-
-_RE2_OPTIONS = re2.Options()
-_RE2_OPTIONS.log_errors = False
-# As Envoy has it: a path is bytes.
-_RE2_OPTIONS.encoding = re2.Options.Encoding.LATIN1

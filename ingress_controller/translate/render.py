@@ -5,6 +5,7 @@ requests, who may, and where they go.
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from datetime import timedelta
 from typing import Any
 
@@ -12,9 +13,21 @@ import yaml
 from msgspec import Struct
 
 from ingress_controller.annotations.structs import written
+from ingress_controller.model.headers import NamedSecrets, Part, RequestHeader, Template, Variable
 from ingress_controller.model.host import Host
 from ingress_controller.model.load_balancing import EVENLY, LoadBalancing
-from ingress_controller.model.route import Exact, Forward, PathMatch, Prefix, Regex, Route
+from ingress_controller.model.private import REDACTED
+from ingress_controller.model.route import (
+    Exact,
+    Forward,
+    HostRewrite,
+    PathMatch,
+    PathRewrite,
+    Prefix,
+    Regex,
+    Route,
+    Substitution,
+)
 from ingress_controller.model.upstream import Endpoints, ServicePort, Upstream, UpstreamTLS
 from ingress_controller.policy.describe import describe
 
@@ -39,6 +52,7 @@ def _route(route: Route, upstreams: Mapping[str, Upstream], endpoints: Mapping[s
         "ingress": f"{route.ingress.namespace}/{route.ingress.name}",
         "from": f"https://{route.host}",
         **_match(route.match),
+        **{name: text for name, text in asdict(route.about).items() if text},
     }
     if isinstance(route.action, Forward):
         return (
@@ -69,12 +83,19 @@ def _forward(action: Forward, upstream: Upstream, endpoints: Mapping[str, Endpoi
         **(_tls(upstream.tls) if upstream.tls else {}),
         "http2": upstream.http2,
         **_load_balancing(upstream.load_balancing),
-        "host_header": action.host,
-        "preserve_host_header": action.host is None,
-        "prefix_rewrite": action.prefix_rewrite,
-        "timeout": f"{action.timeout.total_seconds():g}s",
-        "set_request_headers": dict(action.headers.set) or None,
-        "remove_request_headers": list(action.headers.remove),
+        **_host(action.host),
+        **_path(action.path_rewrite),
+        "timeout": _seconds(action.timeout),
+        "idle_timeout": None if action.idle_timeout is None else _seconds(action.idle_timeout),
+        "upgrades": list(action.upgrades),
+        "set_request_headers": {name: _text(value) for name, value in action.request_headers.set}
+        | _redacted(action.request_headers.secret)
+        or None,
+        "remove_request_headers": list(action.request_headers.remove),
+        "pass_identity_headers": action.request_headers.identity,
+        "set_response_headers": dict(action.response_headers.set) | _redacted(action.response_headers.secret) or None,
+        "default_response_headers": "none" if not action.response_headers.defaults else None,
+        "rewrite_response_headers": [asdict(rewrite) for rewrite in action.response_headers.rewrite],
     }
     return {name: value for name, value in shown.items() if value or value == {} or name == "to"}
 
@@ -115,3 +136,42 @@ def _plain(value: Any) -> Any:
             return written(value)
         case _:
             return value
+
+
+def _host(host: HostRewrite | None) -> dict[str, Any]:
+    match host:
+        case None:
+            return {"preserve_host_header": True}
+        case str():
+            return {"host_header": host}
+        case RequestHeader(name):
+            return {"host_header_from": name}
+        case Substitution():
+            return {"host_header_from_path": asdict(host)}
+
+
+def _path(rewrite: PathRewrite | None) -> dict[str, Any]:
+    return {"regex_rewrite": asdict(rewrite)} if isinstance(rewrite, Substitution) else {"prefix_rewrite": rewrite}
+
+
+def _text(value: Template) -> str:
+    """A template as it would be written."""
+    return "".join(_written(part) for part in value)
+
+
+def _written(part: Part) -> str:
+    match part:
+        case str():
+            return part.replace("$", "$$")
+        case RequestHeader(name):
+            return f'${{pomerium.request.headers["{name}"]}}'
+        case Variable():
+            return f"${{{part.value}}}"
+
+
+def _redacted(headers: NamedSecrets) -> dict[str, str]:
+    return {name: REDACTED for name, _ in headers}
+
+
+def _seconds(duration: timedelta) -> str:
+    return f"{duration.total_seconds():g}s"

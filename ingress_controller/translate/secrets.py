@@ -10,9 +10,9 @@ from dataclasses import dataclass, fields
 
 from cryptography import x509
 
-from ingress_controller.annotations.settings import Forwarding, SecretNames
+from ingress_controller.annotations.headers import header_name, header_text, response_header_name
+from ingress_controller.annotations.settings import Headers, SecretNames
 from ingress_controller.annotations.table import TABLE
-from ingress_controller.annotations.values import header_name, header_text
 from ingress_controller.model.private import PrivateBytes
 from ingress_controller.model.problem import Problem, Reason
 from ingress_controller.model.reference import ObjectRef
@@ -58,12 +58,12 @@ def references(names: SecretNames, namespace: str) -> Iterator[ObjectRef]:
             yield ObjectRef(Secret.KIND, namespace, name)
 
 
-def resolve(ingress: Ingress, names: SecretNames, forwarding: Forwarding, store: Store, prefix: str) -> Named:
+def resolve(ingress: Ingress, names: SecretNames, headers: Headers, store: Store, prefix: str) -> Named:
     """Read every Secret that is named."""
     materials: dict[str, Material] = {}
     found: dict[str, dict[str, str]] = {}
     problems: list[Problem] = []
-    taken = _taken(forwarding)
+    taken = _taken(headers)
     for field, read in _READERS.items():
         name = getattr(names, field)
         if not name:
@@ -85,12 +85,20 @@ def resolve(ingress: Ingress, names: SecretNames, forwarding: Forwarding, store:
     return Named(materials, found, tuple(problems))
 
 
-def _headers(secret: Secret) -> Mapping[str, Material]:
+def _request_headers(secret: Secret) -> Mapping[str, Material]:
+    return _headers(secret, header_name)
+
+
+def _response_headers(secret: Secret) -> Mapping[str, Material]:
+    return _headers(secret, response_header_name)
+
+
+def _headers(secret: Secret, check: Callable[[str], str]) -> Mapping[str, Material]:
     """Each key is a header, each value is sent as it is."""
     _expect_type(secret, _OPAQUE)
     if not secret.values:
         raise ValueError("has no keys, expected one for each header")
-    return {header_name(name): _header_value(name, value) for name, value in secret.values.items()}
+    return {check(name): _header_value(name, value) for name, value in secret.values.items()}
 
 
 def _header_value(name: str, value: bytes) -> PrivateBytes:
@@ -98,6 +106,8 @@ def _header_value(name: str, value: bytes) -> PrivateBytes:
         text = value.decode()
     except UnicodeDecodeError:
         raise ValueError(f"{name}: a header's value must be UTF-8 text") from None
+    if not text.strip():
+        raise ValueError(f"{name}: the value is empty")
     if text.endswith("\n"):
         raise ValueError(f"{name}: the value ends with a line break, which a header cannot have")
     header_text(name, text)
@@ -155,8 +165,8 @@ def _expect_type(secret: Secret, expected: str) -> None:
 
 
 _READERS: Mapping[str, Callable[[Secret], Mapping[str, Material]]] = {
-    "set_request_headers": _headers,
-    "set_response_headers": _headers,
+    "set_request_headers": _request_headers,
+    "set_response_headers": _response_headers,
     "tls_client": _client_certificate,
     "tls_custom_ca": _authorities,
     "tls_downstream_client_ca": _authorities,
@@ -167,10 +177,11 @@ _READERS: Mapping[str, Callable[[Secret], Mapping[str, Material]]] = {
 _ANNOTATIONS = {field: row.name for row in TABLE for group, field in (row.lands,) if group == "secrets"}
 
 
-def _taken(forwarding: Forwarding) -> Mapping[str, frozenset[str]]:
-    """The headers, in lower case, that annotations beside a Secret set or remove already."""
-    requests = [*(name for name, _ in forwarding.set_request_headers), *forwarding.remove_request_headers]
-    responses = [name for name, _ in forwarding.set_response_headers]
+def _taken(headers: Headers) -> Mapping[str, frozenset[str]]:
+    """The headers, in lower case, that annotations beside a Secret set, rewrite or remove already."""
+    requests = [*(name for name, _ in headers.set_request), *headers.remove_request]
+    responses = [name for name, _ in headers.set_response.values]
+    responses += [rewrite.header for rewrite in headers.rewrite_response]
     return {
         "set_request_headers": frozenset(map(str.lower, requests)),
         "set_response_headers": frozenset(map(str.lower, responses)),
@@ -182,7 +193,7 @@ def _refuse_overlap(headers: Mapping[str, Material], taken: frozenset[str]) -> N
     seen = set(taken)
     for name in headers:
         if name.lower() in seen:
-            raise ValueError(f"{name}: another key or annotation sets or removes this header too")
+            raise ValueError(f"{name}: another key or annotation sets, rewrites or removes this header too")
         seen.add(name.lower())
 
 

@@ -6,7 +6,7 @@ from typing import get_args
 import pytest
 import yaml
 
-from docs.generate import PREFIX, REFERENCE, generated
+from docs.generate import PREFIX, REFERENCE, example_of, generated
 from ingress_controller.annotations.parse import parse
 from ingress_controller.annotations.table import BY_NAME, TABLE, Annotation
 from ingress_controller.model.problem import REASONS, Reason
@@ -20,17 +20,26 @@ def test_generated_parts_are_fresh(path: Path) -> None:
     assert text == generated(text), "stale: run `make docs`"
 
 
-@pytest.mark.parametrize("row", TABLE, ids=lambda row: row.name)
+@pytest.mark.parametrize("row", [row for row in TABLE if row.example], ids=lambda row: row.name)
 def test_example_of_an_annotation_is_accepted(row: Annotation) -> None:
     page = (REFERENCE / "annotations.md").read_text(encoding="utf-8")
     shown = page.partition(f"### {row.name}\n")[2].partition("```yaml\n")[2].partition("```")[0]
     annotations = yaml.safe_load(shown)
-    assert annotations == {f"{PREFIX}/{row.name}": row.example}
+    assert annotations == {f"{PREFIX}/{name}": value for name, value in example_of(row).items()}
     needed = {f"{PREFIX}/{row.needs}": BY_NAME[row.needs].example} if row.needs else {}
-    parsed = parse(ObjectRef("Ingress", "default", "web"), needed | annotations, PREFIX)
+    parsed = parse(ObjectRef("Ingress", "default", "web"), annotations, PREFIX)
     assert parsed.problems == ()
     # An example that says what holds anyway explains nothing.
     assert parsed.settings != parse(ObjectRef("Ingress", "default", "web"), needed, PREFIX).settings
+
+
+def test_annotations_on_the_page_about_forwarding_are_accepted() -> None:
+    page = read(ROOT / "docs" / "how-to" / "forward-requests.md")
+    blocks = [yaml.safe_load("\n".join(block.lines)) for block in page.blocks if block.language == "yaml"]
+    annotations = [block for block in blocks if "kind" not in block]
+    assert len(annotations) > 10
+    for block in annotations:
+        assert parse(ObjectRef("Ingress", "default", "web"), block, PREFIX).problems == ()
 
 
 def test_every_reason_is_explained() -> None:

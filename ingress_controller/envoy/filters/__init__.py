@@ -6,9 +6,22 @@ do without it. The other way round, a request that finds its host by the fallbac
 through.
 """
 
-from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v3 import HttpFilter
+from collections.abc import Mapping
 
-from ingress_controller.envoy.filters import cookie_strip, policy, router, scope_fallback, session_jwt, session_state
+from envoy_data_plane.envoy.config.route.v3 import FilterConfig
+from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v3 import HttpFilter
+from envoy_data_plane.google.protobuf import Any
+
+from ingress_controller.envoy.filters import (
+    cookie_strip,
+    policy,
+    request_headers,
+    router,
+    scope_fallback,
+    session_jwt,
+    session_state,
+)
+from ingress_controller.envoy.messages import pack
 
 CHAIN: tuple[HttpFilter, ...] = (
     # First, since it decides which host's routes all the others see.
@@ -21,5 +34,13 @@ CHAIN: tuple[HttpFilter, ...] = (
     policy.FILTER,
     # After the decision, so that a denied request costs nothing more.
     cookie_strip.FILTER,
+    # After the session has been taken out, so that no header can be given its value.
+    *request_headers.FILTERS,
     router.FILTER,
 )
+
+OFF_BY_HOST: Mapping[str, Any] = dict.fromkeys(
+    (scope_fallback.NAME, request_headers.NAME, request_headers.GUARD),
+    pack(FilterConfig(disabled=True)),
+)
+"""What every host disables. A route that has a configuration of its own for one of them has it all the same."""

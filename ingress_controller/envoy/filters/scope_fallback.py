@@ -8,7 +8,6 @@ slow, so each matched virtual host disables it: ordinary requests never run it.
 from typing import Final
 
 from envoy_data_plane.envoy.config.core.v3 import DataSource
-from envoy_data_plane.envoy.config.route.v3 import FilterConfig
 from envoy_data_plane.envoy.extensions.filters.http.lua.v3 import Lua
 from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v3 import HttpFilter
 
@@ -21,7 +20,10 @@ SCOPE_HEADER: Final = "x-host-scope"
 MATCHED: Final = "matched"
 """Key of the route metadata, under ``NAME``, that tells the script that a scope has matched."""
 
-# A script sees the metadata of one route only, the first that it asks for: so there are two, with one look each.
+UPGRADES: Final = "upgrades"
+"""Key of the same metadata: the protocols that the route allows a change to, each with ``true``."""
+
+# A script sees the metadata of one route only, the first that it asks for: so there are several, with one look each.
 _TRY = f"""
 local function try(request, scope)
   request:headers():replace("{SCOPE_HEADER}", scope)
@@ -56,10 +58,19 @@ function envoy_on_request(request)
 end
 """
 
+# Envoy refuses a change of protocol that the route does not allow, but not where it knows no route yet.
+_UPGRADE = f"""
+function envoy_on_request(request)
+  local upgrade = request:headers():get("upgrade")
+  if upgrade == nil then return end
+  local allowed = request:metadata():get("{UPGRADES}") or {{}}
+  if not allowed[string.lower(upgrade)] then request:respond({{[":status"] = "403"}}, "") end
+end
+"""
+
 
 def _filter(script: str) -> HttpFilter:
     return HttpFilter(name=NAME, typed_config=pack(Lua(default_source_code=DataSource(inline_string=script))))
 
 
-FILTERS = (_filter(_HOST_OR_WILDCARD), _filter(_CATCH_ALL))
-DISABLED = pack(FilterConfig(disabled=True))
+FILTERS = (_filter(_HOST_OR_WILDCARD), _filter(_CATCH_ALL), _filter(_UPGRADE))

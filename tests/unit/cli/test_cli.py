@@ -43,6 +43,8 @@ def test_a_session_is_printed_that_the_key_of_the_data_directory_verifies(tmp_pa
     )
     assert claims["exp"] - claims["iat"] == 5400
     assert len(claims.pop("sid")) >= 22
+    told = jwt.decode(claims.pop("assertion"), public, ["ES256"], audience="app.example.com", issuer="app.example.com")
+    assert told["email"] == "ann@example.com"
     assert claims | {"iat": 0, "exp": 0} == {
         "iss": "https://sso.example.com",
         "aud": ["app.example.com"],

@@ -57,7 +57,19 @@ def test_a_token_verifies_with_the_published_keys() -> None:
     )
     token = mint(key, session, NOW)
     assert jwt.get_unverified_header(token) == {"alg": "ES256", "typ": "JWT", "kid": key.kid}
-    assert verified(token, make_key(2), key) == {
+    claims = verified(token, make_key(2), key)
+    told = verified(claims.pop("assertion"), key)
+    assert len(told.pop("jti")) >= 22
+    assert told == {
+        "iss": "app.example.com",
+        "aud": "app.example.com",
+        "sub": "user-1",
+        "email": "ann@example.com",
+        "groups": ["admins", "staff"],
+        "iat": 1770091506,
+        "exp": 1770091506 + 5400,
+    }
+    assert claims == {
         "iss": ISSUER,
         "aud": ["app.example.com"],
         "sub": "user-1",
