@@ -16,12 +16,13 @@ from envoy_data_plane.envoy.config.listener.v3 import Listener
 from envoy_data_plane.envoy.config.route.v3 import RouteConfiguration, ScopedRouteConfiguration
 from envoy_data_plane.envoy.extensions.transport_sockets.tls.v3 import Secret
 
-from ingress_controller.envoy import cluster, host, secret
+from ingress_controller.envoy import cluster, secret
 from ingress_controller.envoy.filters import session_jwt
+from ingress_controller.envoy.host import retry, scope
 from ingress_controller.envoy.listener import NO_SERVER_NAME, listeners, redirects
 from ingress_controller.envoy.messages import chain_secret, resource_name
 from ingress_controller.envoy.options import Options
-from ingress_controller.model.host import Host, covering, is_wildcard
+from ingress_controller.model.host import Host, is_wildcard, suffixes
 from ingress_controller.model.secret import Material
 from ingress_controller.model.upstream import Endpoints, Upstream
 from xds import Resource, ResourceType
@@ -42,7 +43,7 @@ TYPES = (
     ResourceType(EXTENSION, order=3),
     ResourceType(LISTENER, order=4),
     ResourceType(ROUTES, order=5),
-    ResourceType(SCOPE, order=6, retry=host.retry),
+    ResourceType(SCOPE, order=6, retry=retry),
 )
 """What Envoy is served, in the order in which things must be there: what is referred to before what refers to it."""
 
@@ -67,7 +68,7 @@ class Encoder:
         self._options = options
         self._hosts: dict[str, Host] = {}
         self._wildcards: set[str] = set()
-        self._chained: frozenset[str] = frozenset()
+        self._chained: Mapping[str, str | None] = {}
 
     def start(self) -> Changes:
         """The resources that are there with no host at all."""
@@ -102,10 +103,10 @@ class Encoder:
     def _cluster(self, name: str, upstream: Upstream | None) -> Resource | None:
         return Resource(name, cluster.encode(upstream, self._options)) if upstream else None
 
-    def _secrets(self, changed: AbstractSet[str], chained: AbstractSet[str]) -> dict[str, Resource | None]:
+    def _secrets(self, changed: AbstractSet[str], chained: Mapping[str, object]) -> dict[str, Resource | None]:
         """The certificates of changed hosts, and of those that came to a chain of their own, or had one before."""
         by_name = {resource_name(name): self._secret(resource_name(name), name) for name in changed}
-        for name in (changed & self._chained) | (chained ^ self._chained):
+        for name in (changed & self._chained.keys()) | (chained.keys() ^ self._chained.keys()):
             of_chain = chain_secret(name)
             by_name[of_chain] = self._secret(of_chain, name) if name in self._chained else None
         return by_name
@@ -117,7 +118,7 @@ class Encoder:
         return Resource(name, secret.encode(name, found.certificate or self._options.bootstrap_certificate))
 
     def _rechain(self, hosts: Mapping[str, Host | None]) -> dict[str, Resource | None]:
-        """The listener, if the hosts with a chain of their own are no longer the same."""
+        """The listener, if the hosts with a chain of their own, or their authorities, are no longer the same."""
         wildcards = set(self._wildcards)
         for name, changed in hosts.items():
             if changed is None:
@@ -128,19 +129,22 @@ class Encoder:
             if is_wildcard(name):
                 self._wildcards.add(name)
         if wildcards == self._wildcards:
-            gone = {name for name, changed in hosts.items() if changed is None}
-            chained = (self._chained - gone) | frozenset(self._own_chains(hosts.keys() - gone))
+            others = {name: client_ca for name, client_ca in self._chained.items() if name not in hosts}
+            chained = others | self._own_chains(found for found in hosts.values() if found)
         else:
-            chained = frozenset(self._own_chains(self._hosts))
+            chained = self._own_chains(self._hosts.values())
         if chained == self._chained:
             return {}
         self._chained = chained
         return self._listeners()
 
-    def _own_chains(self, names: Iterable[str]) -> Iterable[str]:
-        if not self._wildcards:
-            return ()
-        return (n for n in names if is_wildcard(n) or not self._wildcards.isdisjoint(covering(n)))
+    def _own_chains(self, hosts: Iterable[Host]) -> dict[str, str | None]:
+        """Of some hosts, those that need a filter chain of their own, each with its ``client_ca``."""
+        return {host.name: host.client_ca for host in hosts if host.client_ca or self._is_under_wildcard(host.name)}
+
+    def _is_under_wildcard(self, name: str) -> bool:
+        """Whether a wildcard's chain would take the name's connections, or is the host's own."""
+        return bool(self._wildcards) and (is_wildcard(name) or not self._wildcards.isdisjoint(suffixes(name)))
 
     def _listeners(self) -> dict[str, Resource | None]:
         made = listeners(self._options, self._chained)
@@ -160,4 +164,4 @@ def _secret(name: str, material: Material | None) -> Resource | None:
 
 
 def _scope(name: str, changed: Host | None) -> Resource | None:
-    return Resource(resource_name(name), (bytes(host.scope(changed)),)) if changed else None
+    return Resource(resource_name(name), (bytes(scope(changed)),)) if changed else None

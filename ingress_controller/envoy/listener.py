@@ -6,11 +6,11 @@ them.
 
 Certificates of exact hosts come on demand by the name that the client asks for. A wildcard host has a filter chain of
 its own with a fixed certificate, or attackers could make names without end; so has an exact host below a wildcard,
-which would otherwise show the wildcard's certificate. Envoy changes chains in place: only connections of a changed
-chain drain.
+which would otherwise show the wildcard's certificate, and a host that asks clients for a certificate. Envoy changes
+chains in place: only connections of a changed chain drain.
 """
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
@@ -60,7 +60,10 @@ from envoy_data_plane.envoy.extensions.transport_sockets.tls.cert_selectors.on_d
     Config as OnDemandSecret,
 )
 from envoy_data_plane.envoy.extensions.transport_sockets.tls.v3 import (
+    CertificateValidationContext,
+    CertificateValidationContextTrustChainVerification,
     CommonTlsContext,
+    CommonTlsContextCombinedCertificateValidationContext,
     DownstreamTlsContext,
     SdsSecretConfig,
     TlsParameters,
@@ -94,9 +97,9 @@ _FORWARDING_HEADERS = (
 )
 
 
-def listeners(options: Options, chained: Iterable[str]) -> tuple[Listener, Listener]:
-    """Both listeners; ``chained`` are the hosts with a filter chain of their own."""
-    return _https(options, sorted(chained)), _http(options)
+def listeners(options: Options, chained: Mapping[str, str | None]) -> tuple[Listener, Listener]:
+    """Both listeners; ``chained`` are the hosts with a filter chain of their own, each with its ``client_ca``."""
+    return _https(options, chained), _http(options)
 
 
 def redirects(options: Options) -> RouteConfiguration:
@@ -112,9 +115,9 @@ def redirects(options: Options) -> RouteConfiguration:
     )
 
 
-def _https(options: Options, chained: list[str]) -> Listener:
+def _https(options: Options, chained: Mapping[str, str | None]) -> Listener:
     manager = _https_manager(options.access_log)
-    chains = [_chain(name, manager) for name in chained]
+    chains = [_chain(name, client_ca, manager) for name, client_ca in sorted(chained.items())]
     if CATCH_ALL not in chained:
         chains.insert(0, _on_demand_chain(manager))
     inspector = ListenerFilter(name="envoy.filters.listener.tls_inspector", typed_config=pack(TlsInspector()))
@@ -155,11 +158,24 @@ def _on_demand_chain(manager: Any) -> FilterChain:
     return _filter_chain("on-demand", _tls(CommonTlsContext(custom_tls_certificate_selector=selector)), None, manager)
 
 
-def _chain(host: str, manager: Any) -> FilterChain:
+def _chain(host: str, client_ca: str | None, manager: Any) -> FilterChain:
     secret = SdsSecretConfig(name=chain_secret(host), sds_config=ADS)
+    context = CommonTlsContext(tls_certificate_sds_secret_configs=[secret])
+    if client_ca:
+        context.combined_validation_context = _client_validation(client_ca)
     match = None if host == CATCH_ALL else FilterChainMatch(server_names=[host])
     name = host if is_wildcard(host) else f"exact/{host}"
-    return _filter_chain(name, _tls(CommonTlsContext(tls_certificate_sds_secret_configs=[secret])), match, manager)
+    return _filter_chain(name, _tls(context), match, manager)
+
+
+def _client_validation(client_ca: str) -> CommonTlsContextCombinedCertificateValidationContext:
+    """Asks for a certificate and verifies it, but leaves it to the policies what to make of a bad one or none."""
+    return CommonTlsContextCombinedCertificateValidationContext(
+        default_validation_context=CertificateValidationContext(
+            trust_chain_verification=CertificateValidationContextTrustChainVerification.ACCEPT_UNTRUSTED
+        ),
+        validation_context_sds_secret_config=SdsSecretConfig(name=client_ca, sds_config=ADS),
+    )
 
 
 def _filter_chain(name: str, tls: TransportSocket, match: FilterChainMatch | None, manager: Any) -> FilterChain:

@@ -20,16 +20,28 @@ class Host:
         name: lower case; ``*.example.com`` for a wildcard, ``*`` for every name that no other host claims.
         routes: in serving order.
         certificate: what it shows; ``None`` for the self-signed bootstrap certificate.
+        client_ca: the name of the secret with the authorities of clients' certificates; ``None`` where clients are not
+            asked for one.
     """
 
     name: str
     routes: tuple[Route, ...]
     certificate: Certificate | None
+    client_ca: str | None = None
 
 
 def is_wildcard(name: str) -> bool:
     """Whether a host's name stands for more than one name."""
     return name.startswith("*")
+
+
+def suffixes(name: str) -> tuple[str, ...]:
+    """The wildcard names that a TLS server name is under, however many labels they stand for.
+
+    Envoy chooses filter chains so: ``a.b.test`` is under ``*.b.test``, ``*.test`` and ``*``.
+    """
+    labels = name.split(".")
+    return (*(f"*.{'.'.join(labels[n:])}" for n in range(1, len(labels))), CATCH_ALL)
 
 
 def covering(name: str) -> tuple[str, ...]:

@@ -267,11 +267,11 @@ def _failed(ingress: Ingress, error: Exception) -> Compiled:
     """Nothing is served for an Ingress that this program cannot handle."""
     message = f"parsing ingress: a mistake in this controller, please report it: {error!r}"
     problem = Problem(ingress.ref, "", "internal-error", message)
-    return Compiled(ingress.ref, "", {}, (), {}, {}, (problem,), frozenset())
+    return Compiled(ingress.ref, "", {}, (), {}, None, {}, (problem,), frozenset())
 
 
 def _fingerprint(compiled: Compiled) -> str:
-    served = (compiled.routes, compiled.upstreams, compiled.certificates)
+    served = (compiled.routes, compiled.upstreams, compiled.certificates, compiled.client_ca)
     return hashlib.sha256(repr(served).encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 

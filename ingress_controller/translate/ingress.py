@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ingress_controller.annotations.parse import Parsed, parse
-from ingress_controller.annotations.settings import SecretNames
+from ingress_controller.annotations.settings import SecretNames, Settings
 from ingress_controller.model.certificate import Certificate
 from ingress_controller.model.host import covering
 from ingress_controller.model.policy import Policy
@@ -45,6 +45,7 @@ class Compiled:
             without routes: it is claimed, and must not be served by a wildcard.
         upstreams: those that its routes forward to.
         certificates: by host, for the hosts that it serves and has a valid Secret for.
+        client_ca: which of the secrets has the authorities of clients' certificates; ``None`` if they show none.
         secrets: what the Secrets that its annotations name hold, by the name under which Envoy asks for it.
         problems: everything that is wrong with it on its own.
         depends: the objects whose change means that it must be compiled again.
@@ -55,6 +56,7 @@ class Compiled:
     routes: Mapping[str, tuple[Route, ...]]
     upstreams: tuple[Upstream, ...]
     certificates: Mapping[str, Certificate]
+    client_ca: str | None
     secrets: Mapping[str, Material]
     problems: tuple[Problem, ...]
     depends: frozenset[ObjectRef]
@@ -74,6 +76,7 @@ def compile_ingress(ingress: Ingress, store: Store, options: Options) -> Compile
         routes={host: tuple(routes) for host, routes in builder.routes.items()},
         upstreams=tuple(sorted(builder.upstreams.values(), key=lambda upstream: upstream.name)),
         certificates=chosen,
+        client_ca=named.the("tls_downstream_client_ca"),
         secrets=named.materials,
         problems=(*parsed.problems, *named.problems, *builder.problems, *missing),
         depends=frozenset(_dependencies(ingress, parsed.settings.secrets)),
@@ -145,14 +148,22 @@ class _Builder:
 
 def _parse_annotations(ingress: Ingress, options: Options) -> Parsed:
     parsed = parse(ingress.ref, ingress.annotations, options.prefix)
-    patterns = any(claim.path_type == "ImplementationSpecific" for claim in claims(ingress))
-    if parsed.settings.matching.path_regex and not patterns:
+    problems = list(parsed.problems)
+    for name, message in _misfits(parsed.settings, list(claims(ingress))):
+        key = f"{options.prefix}/{name}"
+        text = f"{_CONTEXT}annotations: {key} {message}"
+        problems.append(Problem(ingress.ref, f"metadata.annotations[{key}]", "invalid-annotation", text))
+    return replace(parsed, problems=tuple(problems))
+
+
+def _misfits(settings: Settings, asked: Sequence[Claim]) -> Iterator[tuple[str, str]]:
+    """Annotations that do not fit the rules of the Ingress, and why."""
+    if settings.matching.path_regex and all(claim.path_type != "ImplementationSpecific" for claim in asked):
         # Paths meant as patterns would be served as plain prefixes.
-        key = f"{options.prefix}/path_regex"
-        message = f"{_CONTEXT}annotations: {key} has no effect, since no path is of type ImplementationSpecific"
-        problem = Problem(ingress.ref, f"metadata.annotations[{key}]", "invalid-annotation", message)
-        return replace(parsed, problems=(*parsed.problems, problem))
-    return parsed
+        yield "path_regex", "has no effect, since no path is of type ImplementationSpecific"
+    if settings.secrets.tls_downstream_client_ca and not all(claim.host for claim in asked):
+        # Envoy may choose the chain of a wildcard with other authorities for a name that no host has.
+        yield "tls_downstream_client_ca_secret", "needs a host in every rule; it cannot be for every other host"
 
 
 def _certificates(ingress: Ingress, hosts: Sequence[str], store: Store) -> tuple[dict[str, Certificate], list[Problem]]:
