@@ -87,13 +87,19 @@ class Connection:
         async with asyncio.timeout(DEADLINE):
             status, headers = _parse_head(await self.reader.readuntil(b"\r\n\r\n"))
             fields = dict(headers)
-            if method == "HEAD" or status in {204, 304}:
+            if method == "HEAD" or status in {204, 304} or (method == "CONNECT" and status == 200):
                 body = b""
             elif "chunked" in fields.get("transfer-encoding", ""):
                 body = b"".join([chunk async for chunk in self._chunks()])
             else:
                 body = await self.reader.readexactly(int(fields.get("content-length", 0)))
             return Answer(status, headers, body)
+
+    async def exchange(self, data: bytes, size: int) -> bytes:
+        """Send bytes through the tunnel that CONNECT opened, and read as many."""
+        self.writer.write(data)
+        async with asyncio.timeout(DEADLINE):
+            return await self.reader.readexactly(size)
 
     async def closed(self) -> bytes:
         """Wait until the server closes the connection; gives what it sent before."""

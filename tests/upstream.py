@@ -93,6 +93,25 @@ def parse_echo(body: bytes) -> Echo:
 
 
 @asynccontextmanager
+async def tcp_upstream() -> AsyncIterator[int]:
+    """Run a server that sends each piece of bytes back in angle brackets; gives its port on 127.0.0.1."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while data := await reader.read(65536):
+                writer.write(b"<" + data + b">")
+                await writer.drain()
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+
+
+@asynccontextmanager
 async def upstream(name: str = "web", tls: ssl.SSLContext | None = None) -> AsyncIterator[Upstream]:
     """Run a server until the block ends."""
     server = Upstream(name)

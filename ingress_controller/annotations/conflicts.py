@@ -10,6 +10,7 @@ from graphlib import CycleError, TopologicalSorter
 
 from ingress_controller.annotations.patterns import check_groups
 from ingress_controller.annotations.settings import Forwarding, Headers, HostHeader, Settings
+from ingress_controller.annotations.table import TABLE
 from ingress_controller.model.headers import RequestHeader, Template
 
 Conflict = tuple[str, str]
@@ -26,6 +27,30 @@ def conflicts(settings: Settings, written: AbstractSet[str], prefix: str) -> Ite
     yield from _of_host(settings.host_header, written, prefix)
     yield from _of_path(settings.forwarding, written, prefix)
     yield from _of_headers(settings.headers, prefix)
+    if settings.connection.tcp:
+        yield from ((name, f"means nothing to {prefix}/tcp_upstream") for name in _http_only(settings))
+
+
+_OF_TUNNELS = frozenset(
+    {
+        ("matching", "allow_empty_host"),
+        ("connection", "tcp"),
+        ("connection", "service_proxy"),
+        ("forwarding", "timeout"),
+        ("forwarding", "idle_timeout"),
+        ("secrets", "tls_downstream_client_ca"),
+    }
+)
+"""What a tunnel of bytes can do, besides who may and what people are told of it."""
+
+
+def _http_only(settings: Settings) -> Iterator[str]:
+    """The annotations in use that say something about requests and responses."""
+    default = Settings()
+    for (group, field), name in {row.lands: row.name for row in TABLE}.items():
+        given, usual = (getattr(getattr(each, group), field) for each in (settings, default))
+        if given != usual and group not in {"access", "sign_in", "description"} and (group, field) not in _OF_TUNNELS:
+            yield name
 
 
 def reading_order(headers: tuple[tuple[str, Template], ...]) -> tuple[tuple[str, Template], ...]:

@@ -41,6 +41,7 @@ class Connection:
     service_proxy: bool = False
     server_name: str | None = None
     skip_verify: bool = False
+    tcp: bool = False
 
 
 @dataclass(frozen=True, slots=True)

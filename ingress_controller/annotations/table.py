@@ -164,6 +164,12 @@ TABLE = (
         struct=CircuitBreakerThresholds,
     ),
     Annotation(
+        "tcp_upstream", values.boolean, ("connection", "tcp"),
+        _BOOLEAN, "true",
+        "Serve TCP tunnels, by CONNECT to the host and the number of the Service's port; paths are left out, "
+        "and pathType is ImplementationSpecific.",
+    ),
+    Annotation(
         "prefix_rewrite", values.path, ("forwarding", "prefix_rewrite"),
         _PATH, "/v2",
         "Put this path in place of the one that matched.",
@@ -222,13 +228,13 @@ TABLE = (
         "timeout", values.duration, ("forwarding", "timeout"),
         _DURATION, "1m30s",
         "Limit the time for the whole response; 0s is no limit.",
-        default="30s; no limit with allow_websockets or allow_spdy",
+        default="30s; no limit with allow_websockets, allow_spdy or tcp_upstream",
     ),
     Annotation(
         "idle_timeout", values.duration, ("forwarding", "idle_timeout"),
         _DURATION, "10m",
         "Limit the time in which nothing is sent either way; 0s is no limit.",
-        default="5m; no limit with allow_websockets or allow_spdy",
+        default="5m; no limit with allow_websockets, allow_spdy or tcp_upstream",
     ),
     Annotation(
         "set_request_headers", headers.request_headers, ("headers", "set_request"),

@@ -18,7 +18,7 @@ from envoy_data_plane.envoy.extensions.transport_sockets.tls.v3 import Secret
 
 from ingress_controller.envoy import cluster, secret
 from ingress_controller.envoy.filters import session_jwt
-from ingress_controller.envoy.host import retry, scope
+from ingress_controller.envoy.host import names, retry, scopes
 from ingress_controller.envoy.listener import NO_SERVER_NAME, listeners, redirects
 from ingress_controller.envoy.messages import chain_secret, resource_name
 from ingress_controller.envoy.options import Options
@@ -91,14 +91,23 @@ class Encoder:
     ) -> Changes:
         """The resources that change with these hosts, upstreams, secrets and endpoints."""
         chained = self._chained
+        scopes_of_hosts = self._scopes(hosts)
         listener = self._rechain(hosts)
         return {
             CLUSTER: {name: self._cluster(name, upstream) for name, upstream in upstreams.items()},
             ENDPOINTS: {name: _assignment(name, resolved) for name, resolved in endpoints.items()},
             SECRET: self._secrets(hosts.keys(), chained) | {name: _secret(name, s) for name, s in secrets.items()},
             LISTENER: listener,
-            SCOPE: {resource_name(name): _scope(name, changed) for name, changed in hosts.items()},
+            SCOPE: scopes_of_hosts,
         }
+
+    def _scopes(self, hosts: Mapping[str, Host | None]) -> dict[str, Resource | None]:
+        """The scopes of changed hosts; those that a host had before and has no longer are gone."""
+        before = (self._hosts[name] for name in hosts if name in self._hosts)
+        made: dict[str, Resource | None] = {name: None for host in before for name in names(host)}
+        for scope in (scope for host in hosts.values() if host for scope in scopes(host, self._options.https.port)):
+            made[scope.name] = Resource(scope.name, (bytes(scope),))
+        return made
 
     def _cluster(self, name: str, upstream: Upstream | None) -> Resource | None:
         return Resource(name, cluster.encode(upstream, self._options)) if upstream else None
@@ -161,7 +170,3 @@ def _assignment(name: str, resolved: Endpoints | None) -> Resource | None:
 
 def _secret(name: str, material: Material | None) -> Resource | None:
     return Resource(name, secret.encode(name, material)) if material else None
-
-
-def _scope(name: str, changed: Host | None) -> Resource | None:
-    return Resource(resource_name(name), (bytes(scope(changed)),)) if changed else None

@@ -1,12 +1,14 @@
-"""A host as one resource.
+"""A host as one resource, and one for each port that it has tunnels to.
 
 In: a ``Host``. Out: a ``ScopedRouteConfiguration`` with its route configuration inline, keyed by the host's name:
-what changes on a host changes this resource and no other.
+what changes on a host changes this resource and no other. CONNECT names a host with a port, so a tunnel's scope is
+keyed by both.
 """
 
+from collections.abc import Iterable
 from typing import Final
 
-from envoy_data_plane.envoy.config.core.v3 import Metadata
+from envoy_data_plane.envoy.config.core.v3 import HeaderValueOption, Metadata
 from envoy_data_plane.envoy.config.route.v3 import (
     DirectResponseAction,
     RetryPolicy,
@@ -22,8 +24,9 @@ from envoy_data_plane.google.protobuf import Struct
 
 from ingress_controller.envoy.filters import OFF_BY_HOST, cookie_strip, policy, response_headers, scope_fallback
 from ingress_controller.envoy.messages import resource_name
-from ingress_controller.envoy.route import SCOPE_MATCHED, answer, has_default_headers, make_route
+from ingress_controller.envoy.route import ANY_CONNECT, SCOPE_MATCHED, answer, has_default_headers, make_route
 from ingress_controller.model.host import Host
+from ingress_controller.model.route import Connect
 
 OWN_PATHS: Final = "/.pomerium/"
 
@@ -31,33 +34,53 @@ OWN_PATHS: Final = "/.pomerium/"
 _RETRIES = RetryPolicy(retry_on="connect-failure,refused-stream,reset-before-request", num_retries=2)
 
 
-def scope(host: Host) -> ScopedRouteConfiguration:
-    """The resource of a host."""
+def scopes(host: Host, listener_port: int) -> tuple[ScopedRouteConfiguration, ...]:
+    """The resources of a host.
+
+    Args:
+        host: what they are made of.
+        listener_port: the port that Envoy takes off a host's name, of CONNECT too.
+    """
+    tunnels = [route for route in host.routes if isinstance(route.match, Connect)]
+    paths = [route for route in host.routes if not isinstance(route.match, Connect)]
+    portless = [route for route in tunnels if route.match == Connect(listener_port)]
     # Where all routes have the default headers, the host has them in their place.
-    shared = all(has_default_headers(route) for route in host.routes)
-    own = [make_route(route, defaults=not shared) for route in host.routes]
-    routes = RouteConfiguration(
-        name=resource_name(host.name),
-        request_headers_to_remove=[scope_fallback.SCOPE_HEADER],
-        virtual_hosts=[
-            VirtualHost(
-                name=host.name,
-                # The scope has chosen the host already.
-                domains=["*"],
-                routes=[
-                    _own_paths(),
-                    *own,
-                    _no_such_route(),
-                ],
-                request_headers_to_add=[cookie_strip.COOKIE_HEADER],
-                response_headers_to_add=list(response_headers.DEFAULTS) if shared else [],
-                typed_per_filter_config=dict(OFF_BY_HOST),
-                retry_policy=_RETRIES,
-            )
-        ],
+    shared = all(has_default_headers(route) for route in paths)
+    routes = [make_route(route, defaults=not shared) for route in (*paths, *portless)]
+    own = _scope(host.name, [_own_paths(), *routes, *_NO_SUCH_ROUTE], response_headers.DEFAULTS if shared else ())
+    return (own, *(_scope(f"{host.name}{each.path}", [make_route(each, defaults=False)]) for each in tunnels))
+
+
+def names(host: Host) -> tuple[str, ...]:
+    """The names of a host's resources."""
+    ports = (route.path for route in host.routes if isinstance(route.match, Connect))
+    return (resource_name(host.name), *(f"{host.name}{port}" for port in ports))
+
+
+def _scope(key: str, routes: list[Route], headers: Iterable[HeaderValueOption] = ()) -> ScopedRouteConfiguration:
+    """A scope, whose responses get these headers.
+
+    The scope fallback is disabled for what a route matches. A host has routes for everything; in the scope of a tunnel,
+    requests that are no CONNECT have none, and the fallback brings them to the host.
+    """
+    virtual_host = VirtualHost(
+        name=key,
+        # The scope has chosen the host already.
+        domains=["*"],
+        routes=routes,
+        request_headers_to_add=[cookie_strip.COOKIE_HEADER],
+        response_headers_to_add=list(headers),
+        typed_per_filter_config=dict(OFF_BY_HOST),
+        retry_policy=_RETRIES,
     )
-    key = ScopedRouteConfigurationKey(fragments=[ScopedRouteConfigurationKeyFragment(string_key=host.name)])
-    return ScopedRouteConfiguration(name=resource_name(host.name), key=key, route_configuration=routes)
+    name = resource_name(key)
+    return ScopedRouteConfiguration(
+        name=name,
+        key=ScopedRouteConfigurationKey(fragments=[ScopedRouteConfigurationKeyFragment(string_key=key)]),
+        route_configuration=RouteConfiguration(
+            name=name, request_headers_to_remove=[scope_fallback.SCOPE_HEADER], virtual_hosts=[virtual_host]
+        ),
+    )
 
 
 def retry(parts: tuple[bytes, ...], attempt: int) -> tuple[bytes, ...]:
@@ -80,9 +103,9 @@ def _own_paths() -> Route:
     )
 
 
-def _no_such_route() -> Route:
-    """What the host has no route for, denied by the policy filter itself like a request for no host.
-
-    Without it the scope fallback would look for the path on the wildcard above the host.
-    """
-    return Route(match=RouteMatch(prefix="/"), direct_response=DirectResponseAction(status=404), metadata=SCOPE_MATCHED)
+# What a host has no route for, denied by the policy filter itself like a request for no host. Without it the scope
+# fallback would look for the path, or the port, on the wildcard above the host.
+_NO_SUCH_ROUTE = tuple(
+    Route(match=match, direct_response=DirectResponseAction(status=404), metadata=SCOPE_MATCHED)
+    for match in (RouteMatch(prefix="/"), ANY_CONNECT)
+)

@@ -45,6 +45,7 @@ from envoy_data_plane.envoy.extensions.filters.listener.tls_inspector.v3 import 
 from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v3 import (
     HttpConnectionManager,
     HttpConnectionManagerPathWithEscapedSlashesAction,
+    HttpConnectionManagerUpgradeConfig,
     Rds,
     ScopedRds,
     ScopedRoutes,
@@ -214,6 +215,8 @@ def _https_manager(sink: Path | str) -> Any:
     manager.local_reply_config = LOCAL_REPLIES
     # Not strip_any_host_port: that strips a CONNECT's port too, and all TCP routes of a host would be one.
     manager.strip_matching_host_port = True
+    # A CONNECT is answered by routes like any request. Only those of tunnels send it on; a prefix does not match it.
+    manager.upgrade_configs = [HttpConnectionManagerUpgradeConfig(upgrade_type="CONNECT")]
     extractor = ScopedRoutesScopeKeyBuilderFragmentBuilderHeaderValueExtractor(name=SCOPE_HEADER, index=0)
     fragment = ScopedRoutesScopeKeyBuilderFragmentBuilder(header_value_extractor=extractor)
     manager.scoped_routes = ScopedRoutes(

@@ -49,8 +49,8 @@ def chain_secret(host: str) -> str:
 
 
 def host_of(name: str) -> str:
-    """The host that a resource named by this module belongs to."""
-    return CATCH_ALL if name == resource_name(CATCH_ALL) else name.removeprefix(_CHAIN)
+    """The host that a resource named by this module belongs to, or that of a tunnel to one of its ports."""
+    return CATCH_ALL if name == resource_name(CATCH_ALL) else name.removeprefix(_CHAIN).partition(":")[0]
 
 
 def literal(text: str) -> str:

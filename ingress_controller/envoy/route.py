@@ -20,7 +20,9 @@ from envoy_data_plane.envoy.config.route.v3 import (
     RouteActionHashPolicyConnectionProperties,
     RouteActionHashPolicyFilterState,
     RouteActionUpgradeConfig,
+    RouteActionUpgradeConfigConnectConfig,
     RouteMatch,
+    RouteMatchConnectMatcher,
 )
 from envoy_data_plane.envoy.type.matcher.v3 import RegexMatchAndSubstitute
 from envoy_data_plane.google.protobuf import Any, Struct
@@ -32,6 +34,7 @@ from ingress_controller.envoy.messages import pack, regex
 from ingress_controller.model.headers import RequestHeader
 from ingress_controller.model.reference import ObjectRef
 from ingress_controller.model.route import (
+    Connect,
     Exact,
     Forward,
     HostRewrite,
@@ -65,6 +68,13 @@ _BY_WHO_ASKS = [
     RouteActionHashPolicy(filter_state=RouteActionHashPolicyFilterState(key=session_state.SUBJECT), terminal=True),
     RouteActionHashPolicy(connection_properties=RouteActionHashPolicyConnectionProperties(source_ip=True)),
 ]
+
+
+ANY_CONNECT = RouteMatch(connect_matcher=RouteMatchConnectMatcher())
+"""Every CONNECT, which a prefix does not match."""
+
+# Envoy ends the CONNECT itself and sends the bytes on.
+_TUNNEL = RouteActionUpgradeConfig(upgrade_type="CONNECT", connect_config=RouteActionUpgradeConfigConnectConfig())
 
 
 def make_route(route: ModelRoute, *, defaults: bool) -> Route:
@@ -126,6 +136,8 @@ def _match(match: PathMatch) -> RouteMatch:
             return RouteMatch(path_separated_prefix=path)
         case Regex(pattern):
             return RouteMatch(safe_regex=regex(pattern))
+        case Connect():
+            return ANY_CONNECT
 
 
 def _forward(match: PathMatch, action: Forward) -> RouteAction:
@@ -133,6 +145,8 @@ def _forward(match: PathMatch, action: Forward) -> RouteAction:
     made.upgrade_configs = [RouteActionUpgradeConfig(upgrade_type=upgrade) for upgrade in action.upgrades]
     if action.sticky:
         made.hash_policy = _BY_WHO_ASKS
+    if isinstance(match, Connect):
+        made.upgrade_configs = [_TUNNEL]
     if action.host is not None:
         _rewrite_host(made, action.host)
     if action.path_rewrite is not None:

@@ -11,7 +11,7 @@ import re2
 
 from ingress_controller.explain.url import RefusedPathError, Target
 from ingress_controller.model.host import Host, covering
-from ingress_controller.model.route import Exact, PathMatch, Prefix, Regex, Route
+from ingress_controller.model.route import Connect, Exact, PathMatch, Prefix, Regex, Route
 
 OWN_PATHS = "/.pomerium/"
 """Paths that every host answers by itself, for sign-in."""
@@ -84,6 +84,8 @@ def obstacle(match: PathMatch, path: str) -> str:
             return "the path is not below it"
         case Regex(pattern):
             return "" if re2.fullmatch(pattern, path) else "the pattern does not match the whole path"
+        case Connect():
+            return "a tunnel, which only CONNECT asks for"
 
 
 def _names(hosts: Mapping[str, Host], name: str) -> Iterator[str]:

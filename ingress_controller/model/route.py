@@ -41,7 +41,19 @@ class Regex:
     pattern: str
 
 
-PathMatch = Exact | Prefix | Regex
+@dataclass(frozen=True, slots=True)
+class Connect:
+    """CONNECT to the host and this port, which asks for a TCP tunnel."""
+
+    port: int
+
+    @property
+    def path(self) -> str:
+        """What stands for a path: ``:5432``."""
+        return f":{self.port}"
+
+
+PathMatch = Exact | Prefix | Regex | Connect
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +151,8 @@ class Route:
 def serving_order(routes: list[Route]) -> tuple[Route, ...]:
     """Sort routes as they are tried: host ascending, path, regex and prefix descending, id ascending.
 
-    Strings are compared as such; a longer path therefore comes before each of its own prefixes.
+    Strings are compared as such; a longer path therefore comes before each of its own prefixes. Tunnels, which no other
+    route competes with, come last.
     """
     by_id = sorted(routes, key=lambda route: route.id)
     by_match = sorted(by_id, key=_specificity, reverse=True)
@@ -154,3 +167,5 @@ def _specificity(route: Route) -> tuple[str, str, str]:
             return ("", pattern, "")
         case Prefix(path):
             return ("", "", path)
+        case Connect():
+            return ("", "", "")

@@ -22,17 +22,18 @@ def forward(settings: Settings, named: Named, backend: Backend) -> Forward:
     forwarding = settings.forwarding
     upgrades = _upgrades(forwarding)
     # What changes its protocol is meant to stay.
-    timeout, idle_timeout = (_NO_LIMIT, _NO_LIMIT) if upgrades else (_TIMEOUT, None)
+    tcp = settings.connection.tcp
+    timeout, idle_timeout = (_NO_LIMIT, _NO_LIMIT) if upgrades or tcp else (_TIMEOUT, None)
     return Forward(
         upstream=backend.upstream.name,
-        host=_host(settings.host_header, backend),
+        host=None if tcp else _host(settings.host_header, backend),
         path_rewrite=_path_rewrite(forwarding),
         timeout=timeout if forwarding.timeout is None else forwarding.timeout,
         sticky=backend.upstream.load_balancing.policy in HASHING,
         idle_timeout=idle_timeout if forwarding.idle_timeout is None else forwarding.idle_timeout,
         upgrades=upgrades,
         request_headers=_request_headers(settings.headers, named),
-        response_headers=_response_headers(settings.headers, named),
+        response_headers=ResponseHeaders(defaults=False) if tcp else _response_headers(settings.headers, named),
     )
 
 

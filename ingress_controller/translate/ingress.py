@@ -17,16 +17,16 @@ from ingress_controller.model.host import covering
 from ingress_controller.model.policy import Policy
 from ingress_controller.model.problem import Problem, Reason
 from ingress_controller.model.reference import ObjectRef
-from ingress_controller.model.route import Forward, PathMatch, Route, Unavailable
+from ingress_controller.model.route import Connect, PathMatch, Route, Unavailable
 from ingress_controller.model.secret import Material
 from ingress_controller.model.upstream import Upstream
 from ingress_controller.objects.store import Store
 from ingress_controller.objects.views import Ingress, Secret
 from ingress_controller.translate import certificates, secrets
-from ingress_controller.translate.backends import BackendError, resolve, service_of
+from ingress_controller.translate.backends import Backend, BackendError, resolve, service_of
 from ingress_controller.translate.claims import Claim, claims
 from ingress_controller.translate.forwarding import about, forward
-from ingress_controller.translate.matching import parse_host, parse_path
+from ingress_controller.translate.matching import check_tunnel, parse_host, parse_path
 from ingress_controller.translate.options import Options
 from ingress_controller.translate.secrets import Named
 
@@ -110,40 +110,61 @@ class _Builder:
             return
         routes = self.routes.setdefault(host, [])
         try:
-            match = parse_path(claim.path, claim.path_type, path_regex=matching.path_regex)
+            match = self._match(claim)
+        except BackendError as error:
+            self._backend_problem(claim, error)
+            return
         except ValueError as error:
             self._problem(f"{claim.field}.path", "invalid-path", str(error))
             return
         if (host, match) in self._seen:
-            self._problem(claim.field, "conflict", f"host {host} has the path {claim.path} twice; the first is served")
+            path = _shown(match, claim)
+            self._problem(claim.field, "conflict", f"host {host} has the path {path} twice; the first is served")
             return
         self._seen.add((host, match))
         routes.append(self._route(claim, host, match))
 
+    def _match(self, claim: Claim) -> PathMatch:
+        settings = self._parsed.settings
+        if not settings.connection.tcp:
+            return parse_path(claim.path, claim.path_type, path_regex=settings.matching.path_regex)
+        check_tunnel(claim.path, claim.path_type)
+        if claim.backend and claim.backend.service and claim.backend.service.port.number:
+            return Connect(claim.backend.service.port.number)
+        return Connect(self._backend(claim).upstream.target.port)
+
     def _route(self, claim: Claim, host: str, match: PathMatch) -> Route:
         ref = self._ingress.ref
-        name = f"{ref.namespace}/{ref.name}/{host}/{type(match).__name__}{claim.path}"
+        name = f"{ref.namespace}/{ref.name}/{host}/{type(match).__name__}{_shown(match, claim)}"
         if self._parsed.problems:
             reason = self._parsed.problems[0].reason
             return Route(name, host, ref, match, NOBODY, Unavailable(reason))
         try:
-            action = self._forward(claim)
+            backend = self._backend(claim)
         except BackendError as error:
-            self._problem(f"{claim.field}.backend" if claim.backend else claim.field, error.reason, str(error))
+            self._backend_problem(claim, error)
             return Route(name, host, ref, match, NOBODY, Unavailable(error.reason))
+        self.upstreams[backend.upstream.name] = backend.upstream
+        action = forward(self._parsed.settings, self._named, backend)
         shown = about(self._parsed.settings.description)
         return Route(name, host, ref, match, self._parsed.policy, action, shown)
 
-    def _forward(self, claim: Claim) -> Forward:
+    def _backend(self, claim: Claim) -> Backend:
         if claim.backend is None:
             raise BackendError("service-not-found", "the rule names no path and there is no spec.defaultBackend")
         namespace, settings = self._ingress.metadata.namespace, self._parsed.settings
-        backend = resolve(claim.backend, namespace, settings, self._named, self._store, self._options)
-        self.upstreams[backend.upstream.name] = backend.upstream
-        return forward(settings, self._named, backend)
+        return resolve(claim.backend, namespace, settings, self._named, self._store, self._options)
+
+    def _backend_problem(self, claim: Claim, error: BackendError) -> None:
+        self._problem(f"{claim.field}.backend" if claim.backend else claim.field, error.reason, str(error))
 
     def _problem(self, field: str, reason: Reason, message: str) -> None:
         self.problems.append(Problem(self._ingress.ref, field, reason, f"{_CONTEXT}{field}: {message}"))
+
+
+def _shown(match: PathMatch, claim: Claim) -> str:
+    """The path as it is written, or the port of a tunnel."""
+    return match.path if isinstance(match, Connect) else claim.path
 
 
 def _parse_annotations(ingress: Ingress, options: Options) -> Parsed:
@@ -161,6 +182,8 @@ def _misfits(settings: Settings, asked: Sequence[Claim]) -> Iterator[tuple[str, 
     if settings.matching.path_regex and all(claim.path_type != "ImplementationSpecific" for claim in asked):
         # Paths meant as patterns would be served as plain prefixes.
         yield "path_regex", "has no effect, since no path is of type ImplementationSpecific"
+    if settings.connection.tcp and not all(claim.host for claim in asked):
+        yield "tcp_upstream", "needs a host in every rule, which clients name with the port"
     if settings.secrets.tls_downstream_client_ca and not all(claim.host for claim in asked):
         # Envoy may choose the chain of a wildcard with other authorities for a name that no host has.
         yield "tls_downstream_client_ca_secret", "needs a host in every rule; it cannot be for every other host"

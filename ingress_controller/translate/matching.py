@@ -56,6 +56,15 @@ def parse_path(text: str, path_type: str, *, path_regex: bool) -> PathMatch:
     return Exact(path) if path_type == "Exact" else Prefix(path.rstrip("/") or "/")
 
 
+def check_tunnel(path: str, path_type: str) -> None:
+    """A tunnel has no path."""
+    if path or path_type != "ImplementationSpecific":
+        raise ValueError(
+            "tcp services must not specify path and must have ImplementationSpecific path type, "
+            f"got {path[:80]!r} and {path_type}"
+        )
+
+
 def parse_pattern(text: str) -> str:
     """An RE2 pattern for a whole path, from ``^/`` to ``$``."""
     if not text.startswith("^/") or not text.endswith("$"):

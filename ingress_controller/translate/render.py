@@ -18,6 +18,7 @@ from ingress_controller.model.host import Host
 from ingress_controller.model.load_balancing import EVENLY, LoadBalancing
 from ingress_controller.model.private import REDACTED
 from ingress_controller.model.route import (
+    Connect,
     Exact,
     Forward,
     HostRewrite,
@@ -50,17 +51,23 @@ def _route(route: Route, upstreams: Mapping[str, Upstream], endpoints: Mapping[s
     shown: dict[str, Any] = {
         "id": route.id,
         "ingress": f"{route.ingress.namespace}/{route.ingress.name}",
-        "from": f"https://{route.host}",
+        "from": _from(route),
         **_match(route.match),
         **{name: text for name, text in asdict(route.about).items() if text},
     }
     if isinstance(route.action, Forward):
         return (
             shown
-            | _forward(route.action, upstreams[route.action.upstream], endpoints)
+            | _forward(route, route.action, upstreams[route.action.upstream], endpoints)
             | {"policy": describe(route.policy)}
         )
     return shown | {"unavailable": route.action.reason}
+
+
+def _from(route: Route) -> str:
+    if isinstance(route.match, Connect):
+        return f"tcp+https://{route.host}:{route.match.port}"
+    return f"https://{route.host}"
 
 
 def _match(match: PathMatch) -> dict[str, str]:
@@ -71,19 +78,22 @@ def _match(match: PathMatch) -> dict[str, str]:
             return {"prefix": path}
         case Regex(pattern):
             return {"regex": pattern}
+        case Connect():
+            return {}
 
 
-def _forward(action: Forward, upstream: Upstream, endpoints: Mapping[str, Endpoints]) -> dict[str, Any]:
+def _forward(route: Route, action: Forward, upstream: Upstream, endpoints: Mapping[str, Endpoints]) -> dict[str, Any]:
     target = upstream.target
     addresses = endpoints[upstream.name].addresses if isinstance(target, ServicePort) else (target,)
-    scheme = "https" if upstream.tls else "http"
+    tunnel = isinstance(route.match, Connect)
+    scheme = "tcp" if tunnel else "https" if upstream.tls else "http"
     shown = {
         "upstream": upstream.name,
         "to": [f"{scheme}://{address}" for address in addresses],
         **(_tls(upstream.tls) if upstream.tls else {}),
         "http2": upstream.http2,
         **_load_balancing(upstream.load_balancing),
-        **_host(action.host),
+        **({} if tunnel else _host(action.host)),
         **_path(action.path_rewrite),
         "timeout": _seconds(action.timeout),
         "idle_timeout": None if action.idle_timeout is None else _seconds(action.idle_timeout),
@@ -94,7 +104,7 @@ def _forward(action: Forward, upstream: Upstream, endpoints: Mapping[str, Endpoi
         "remove_request_headers": list(action.request_headers.remove),
         "pass_identity_headers": action.request_headers.identity,
         "set_response_headers": dict(action.response_headers.set) | _redacted(action.response_headers.secret) or None,
-        "default_response_headers": "none" if not action.response_headers.defaults else None,
+        "default_response_headers": "none" if not (tunnel or action.response_headers.defaults) else None,
         "rewrite_response_headers": [asdict(rewrite) for rewrite in action.response_headers.rewrite],
     }
     return {name: value for name, value in shown.items() if value or value == {} or name == "to"}

@@ -1,8 +1,8 @@
 """Finds the host of a request that is not written in its usual form.
 
 In: a request whose ``:authority`` matched no scope. Out: the same request with the authority in lower case, without
-port and trailing dot, and with the scope of the exact host, of the wildcard, or of the catch-all. It is Lua, which is
-slow, so each matched virtual host disables it: ordinary requests never run it.
+port and trailing dot, and with the scope of the exact host, of the wildcard, or of the catch-all; that of a CONNECT
+keeps the port. It is Lua, which is slow, so each matched virtual host disables it: ordinary requests never run it.
 """
 
 from typing import Final
@@ -35,20 +35,25 @@ local function matched(request)
 end
 """
 
-# A CONNECT names its target with the port, which is part of the scope.
+# A CONNECT names its target with the port, which is part of the scope. A host of its own has all its ports, also those
+# that it has no tunnel to: the wildcard above it is not tried.
 _HOST_OR_WILDCARD = f"""{_TRY}
 function envoy_on_request(request)
   local authority = request:headers():get(":authority") or ""
-  local host = string.lower(authority)
-  if request:headers():get(":method") ~= "CONNECT" then
-    host = host:gsub(":%d+$", ""):gsub("%.$", "")
+  local host = string.lower(authority):gsub(":%d+$", ""):gsub("%.$", "")
+  local port = ""
+  if request:headers():get(":method") == "CONNECT" then
+    port = authority:match(":%d+$") or ""
   end
   if host ~= authority then
     request:headers():replace(":authority", host)
     try(request, host)
-    if matched(request) then return end
+    if matched(request) then
+      if port ~= "" then try(request, host .. port) end
+      return
+    end
   end
-  try(request, (host:gsub("^[%w_-]+%.", "*.", 1)))
+  try(request, host:gsub("^[%w_-]+%.", "*.", 1) .. port)
 end
 """
 

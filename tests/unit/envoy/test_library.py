@@ -10,7 +10,11 @@ from ingress_controller.envoy import host, library
 from ingress_controller.envoy.filters import CHAIN
 from ingress_controller.envoy.replies import LOCAL_REPLIES
 
-MESSAGES: tuple[betterproto2.Message, ...] = (host.scope(encode.make_host("a.example.com")), LOCAL_REPLIES, *CHAIN)
+MESSAGES: tuple[betterproto2.Message, ...] = (
+    *host.scopes(encode.make_host("a.example.com"), 443),
+    LOCAL_REPLIES,
+    *CHAIN,
+)
 
 
 @pytest.fixture
