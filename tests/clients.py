@@ -119,9 +119,16 @@ def _parse_head(head: bytes) -> tuple[int, tuple[tuple[str, str], ...]]:
 
 
 @asynccontextmanager
-async def connect(port: int, server_name: str | None, alpn: str = "http/1.1") -> AsyncIterator[Connection]:
-    """Connect to a port of the loopback; ``None`` for no TLS. Raises :class:`OSError` if the handshake is refused."""
-    tls = _tls(alpn) if server_name else None
+async def connect(
+    port: int, server_name: str | None, alpn: str = "http/1.1", client: ssl.SSLContext | None = None
+) -> AsyncIterator[Connection]:
+    """Connect to a port of the loopback; ``None`` for no TLS. Raises :class:`OSError` if the handshake is refused.
+
+    ``client`` has the certificate that the client shows, if it is asked for one.
+    """
+    tls = (client or _tls(alpn)) if server_name else None
+    if client:
+        client.set_alpn_protocols([alpn])
     async with asyncio.timeout(DEADLINE):
         reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=tls, server_hostname=server_name)
     try:
@@ -199,7 +206,9 @@ class HTTP2Connection:
 
 
 @asynccontextmanager
-async def connect_http2(port: int, server_name: str) -> AsyncIterator[HTTP2Connection]:
+async def connect_http2(
+    port: int, server_name: str, client: ssl.SSLContext | None = None
+) -> AsyncIterator[HTTP2Connection]:
     """Connect with HTTP/2 to a port of the loopback."""
-    async with connect(port, server_name, "h2") as connection:
+    async with connect(port, server_name, "h2", client) as connection:
         yield HTTP2Connection(connection)

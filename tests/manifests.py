@@ -136,6 +136,11 @@ def make_opaque(name: str, values: Mapping[str, str], namespace: str = "default"
     )
 
 
+def make_authorities(name: str, *certificates: str, revoked: str = "") -> str:
+    """A Secret with authorities, and with a list of what they revoked if that is given; PEM."""
+    return make_opaque(name, {"ca.crt": "".join(certificates)} | ({"ca.crl": revoked} if revoked else {}))
+
+
 def make_policy(*allow: Mapping[str, Any], deny: Iterable[Mapping[str, Any]] = ()) -> dict[str, str]:
     """The annotations of a policy that admits who meets one of these criteria."""
     rules: dict[str, Any] = {"allow": {"or": list(allow)}}

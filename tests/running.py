@@ -7,6 +7,7 @@ of the file watcher, which has tests of its own.
 
 import asyncio
 import socket
+import ssl
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
@@ -135,17 +136,21 @@ class Running:
 
     # --- Requests.
 
-    def connect(self, server_name: str) -> AbstractAsyncContextManager[Connection]:
-        """An HTTP/1.1 connection with TLS."""
-        return connect(self.settings.https_address.port, server_name)
+    def connect(
+        self, server_name: str, client: ssl.SSLContext | None = None
+    ) -> AbstractAsyncContextManager[Connection]:
+        """An HTTP/1.1 connection with TLS; ``client`` has the certificate to show."""
+        return connect(self.settings.https_address.port, server_name, client=client)
 
     def connect_plain(self) -> AbstractAsyncContextManager[Connection]:
         """An HTTP/1.1 connection to the plain listener."""
         return connect(self.settings.http_address.port, None)
 
-    def connect_http2(self, server_name: str) -> AbstractAsyncContextManager[HTTP2Connection]:
-        """An HTTP/2 connection."""
-        return connect_http2(self.settings.https_address.port, server_name)
+    def connect_http2(
+        self, server_name: str, client: ssl.SSLContext | None = None
+    ) -> AbstractAsyncContextManager[HTTP2Connection]:
+        """An HTTP/2 connection; ``client`` has the certificate to show."""
+        return connect_http2(self.settings.https_address.port, server_name, client)
 
     async def get(
         self, host: str, path: str = "/", *, session: str = "", headers: Headers = (), method: str = "GET"

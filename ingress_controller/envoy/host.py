@@ -24,7 +24,7 @@ from envoy_data_plane.google.protobuf import Struct
 
 from ingress_controller.envoy.filters import OFF_BY_HOST, cookie_strip, policy, response_headers, scope_fallback
 from ingress_controller.envoy.messages import resource_name
-from ingress_controller.envoy.route import ANY_CONNECT, SCOPE_MATCHED, answer, has_default_headers, make_route
+from ingress_controller.envoy.route import ANY_CONNECT, SCOPE_MATCHED, answer, exempt, has_default_headers, make_route
 from ingress_controller.model.host import Host
 from ingress_controller.model.route import Connect
 
@@ -46,9 +46,11 @@ def scopes(host: Host, listener_port: int) -> tuple[ScopedRouteConfiguration, ..
     portless = [route for route in tunnels if route.match == Connect(listener_port)]
     # Where all routes have the default headers, the host has them in their place.
     shared = all(has_default_headers(route) for route in paths)
-    routes = [make_route(route, defaults=not shared) for route in (*paths, *portless)]
-    own = _scope(host.name, [_own_paths(), *routes, *_NO_SUCH_ROUTE], response_headers.DEFAULTS if shared else ())
-    return (own, *(_scope(f"{host.name}{each.path}", [make_route(each, defaults=False)]) for each in tunnels))
+    asked = host.client_ca is not None
+    routes = [make_route(route, defaults=not shared, asked=asked) for route in (*paths, *portless)]
+    routes = [_own_paths(host.name, asked=asked), *routes, *_NO_SUCH_ROUTE]
+    ports = (_scope(f"{host.name}{each.path}", [make_route(each, defaults=False, asked=asked)]) for each in tunnels)
+    return (_scope(host.name, routes, response_headers.DEFAULTS if shared else ()), *ports)
 
 
 def names(host: Host) -> tuple[str, ...]:
@@ -93,12 +95,12 @@ def retry(parts: tuple[bytes, ...], attempt: int) -> tuple[bytes, ...]:
     return (*parts, bytes(ScopedRouteConfiguration(route_configuration=RouteConfiguration(metadata=metadata))))
 
 
-def _own_paths() -> Route:
+def _own_paths(host: str, *, asked: bool) -> Route:
     """Sign-in, on every host, before anything that an Ingress claims: a redirect to it must never be redirected."""
     return Route(
         match=RouteMatch(prefix=OWN_PATHS),
         direct_response=answer(503, "sign-in-unavailable"),
-        typed_per_filter_config={policy.NAME: policy.EXEMPT},
+        typed_per_filter_config={policy.NAME: exempt(host, asked=asked)},
         metadata=SCOPE_MATCHED,
     )
 

@@ -1,8 +1,8 @@
 """What a client is told when the policy filter denies.
 
 In: the name of the step that denied, and what kind of client asks. Out: ``LocalReplyConfig``: 404 where there is no
-route, a redirect to sign-in for browsers, 401 for programs, 403 with the name of the rule. Nothing in a body comes
-from the client or from anybody's session.
+route, 421 on another host's connection, a redirect to sign-in for browsers, 401 for programs, 403 with the name of the
+rule. Nothing in a body comes from the client or from anybody's session.
 """
 
 from envoy_data_plane.envoy.config.accesslog.v3 import AccessLogFilter, AndFilter, ExtensionFilter, HeaderFilter
@@ -24,6 +24,7 @@ from envoy_data_plane.google.protobuf import Struct
 
 from ingress_controller.envoy.filters import request_headers, session_jwt
 from ingress_controller.envoy.messages import pack, regex
+from ingress_controller.envoy.policy import MISDIRECTED
 
 SIGN_IN_PATH = "/.pomerium/sign_in"
 
@@ -82,6 +83,12 @@ LOCAL_REPLIES = LocalReplyConfig(
     mappers=[
         ResponseMapper(
             filter=_is("none"), status_code=404, body_format_override=_json(status=404, reason="no such route")
+        ),
+        ResponseMapper(
+            # Browsers that share one connection among hosts try again on another.
+            filter=_is(MISDIRECTED),
+            status_code=421,
+            body_format_override=_json(status=421, reason="misdirected request"),
         ),
         ResponseMapper(
             filter=_is(request_headers.UNDELIVERED),

@@ -32,6 +32,7 @@ from ingress_controller.envoy import policy as compiled_policy
 from ingress_controller.envoy.filters import policy, request_headers, response_headers, scope_fallback, session_state
 from ingress_controller.envoy.messages import pack, regex
 from ingress_controller.model.headers import RequestHeader
+from ingress_controller.model.policy import Constant, Policy, Rule
 from ingress_controller.model.reference import ObjectRef
 from ingress_controller.model.route import (
     Connect,
@@ -70,6 +71,8 @@ _BY_WHO_ASKS = [
 ]
 
 
+_EVERYBODY = Policy(allow=(Rule("allow", "everybody", Constant(value=True)),))
+
 ANY_CONNECT = RouteMatch(connect_matcher=RouteMatchConnectMatcher())
 """Every CONNECT, which a prefix does not match."""
 
@@ -77,14 +80,20 @@ ANY_CONNECT = RouteMatch(connect_matcher=RouteMatchConnectMatcher())
 _TUNNEL = RouteActionUpgradeConfig(upgrade_type="CONNECT", connect_config=RouteActionUpgradeConfigConnectConfig())
 
 
-def make_route(route: ModelRoute, *, defaults: bool) -> Route:
-    """Envoy's form of a route; with ``defaults`` it brings the default response headers itself, if it has them."""
+def make_route(route: ModelRoute, *, defaults: bool, asked: bool) -> Route:
+    """Envoy's form of a route.
+
+    Args:
+        route: what it is made of.
+        defaults: whether it brings the default response headers itself, if it has them.
+        asked: whether clients of its host are asked for a certificate.
+    """
     made = Route(name=route.id, match=_match(route.match), metadata=_metadata(route.ingress, _upgrades(route)))
     match route.action:
         case Forward() as action:
             made.route = _forward(route.match, action)
             made.typed_per_filter_config = {
-                policy.NAME: _policy(route),
+                policy.NAME: _policy(route.policy, route.host, asked=asked),
                 **request_headers.of_route(action.request_headers),
                 **response_headers.of_route(action.response_headers),
             }
@@ -94,8 +103,13 @@ def make_route(route: ModelRoute, *, defaults: bool) -> Route:
                 made.response_headers_to_add = list(response_headers.DEFAULTS)
         case Unavailable(reason):
             made.direct_response = answer(503, reason)
-            made.typed_per_filter_config = {policy.NAME: policy.EXEMPT}
+            made.typed_per_filter_config = {policy.NAME: exempt(route.host, asked=asked)}
     return made
+
+
+def exempt(host: str, *, asked: bool) -> Any:
+    """For what nobody needs a policy for. Where clients show certificates, it must be on the host's own connection."""
+    return _policy(_EVERYBODY, host, asked=True) if asked else policy.EXEMPT
 
 
 def has_default_headers(route: ModelRoute) -> bool:
@@ -122,8 +136,8 @@ def answer(status: int, reason: str) -> DirectResponseAction:
     return DirectResponseAction(status=status, body=DataSource(inline_string=f"{status} {reason}\n"))
 
 
-def _policy(route: ModelRoute) -> Any:
-    return pack(compiled_policy.rbac_per_route(route.policy, route.host))
+def _policy(who: Policy, host: str, *, asked: bool) -> Any:
+    return pack(compiled_policy.rbac_per_route(who, host, server_name_must_match=asked))
 
 
 def _match(match: PathMatch) -> RouteMatch:

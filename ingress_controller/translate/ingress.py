@@ -22,6 +22,7 @@ from ingress_controller.model.secret import Material
 from ingress_controller.model.upstream import Upstream
 from ingress_controller.objects.store import Store
 from ingress_controller.objects.views import Ingress, Secret
+from ingress_controller.policy.certificates import resolve as resolve_certificates
 from ingress_controller.translate import certificates, secrets
 from ingress_controller.translate.backends import Backend, BackendError, resolve, service_of
 from ingress_controller.translate.claims import Claim, claims
@@ -169,12 +170,14 @@ def _shown(match: PathMatch, claim: Claim) -> str:
 
 def _parse_annotations(ingress: Ingress, options: Options) -> Parsed:
     parsed = parse(ingress.ref, ingress.annotations, options.prefix)
+    settings = parsed.settings
     problems = list(parsed.problems)
-    for name, message in _misfits(parsed.settings, list(claims(ingress))):
+    for name, message in _misfits(settings, list(claims(ingress))):
         key = f"{options.prefix}/{name}"
         text = f"{_CONTEXT}annotations: {key} {message}"
         problems.append(Problem(ingress.ref, f"metadata.annotations[{key}]", "invalid-annotation", text))
-    return replace(parsed, problems=tuple(problems))
+    policy = resolve_certificates(parsed.policy, asked=settings.secrets.tls_downstream_client_ca is not None)
+    return replace(parsed, policy=policy, problems=tuple(problems))
 
 
 def _misfits(settings: Settings, asked: Sequence[Claim]) -> Iterator[tuple[str, str]]:
