@@ -27,10 +27,23 @@ def conflicts(settings: Settings, written: AbstractSet[str], prefix: str) -> Ite
     yield from _of_host(settings.host_header, written, prefix)
     yield from _of_path(settings.forwarding, written, prefix)
     yield from _of_headers(settings.headers, prefix)
+    if settings.secrets.service_account_token:
+        yield from _of_kubernetes(settings, prefix)
     if settings.connection.tcp:
         yield from ((name, f"means nothing to {prefix}/tcp_upstream") for name in _http_only(settings))
 
 
+def _of_kubernetes(settings: Settings, prefix: str) -> Iterator[Conflict]:
+    token = f"{prefix}/kubernetes_service_account_token"
+    if settings.access.public:
+        yield "allow_public_unauthenticated_access", f"contradicts {token}, which needs a user to impersonate"
+    if any(name.lower() == _TOKEN_HEADER for name, _ in settings.headers.set_request):
+        yield "set_request_headers", f"Authorization is set by {token} already"
+    if _TOKEN_HEADER in map(str.lower, settings.headers.remove_request):
+        yield "remove_request_headers", f"Authorization is set by {token}"
+
+
+_TOKEN_HEADER = "authorization"  # noqa: S105 (the name of a header)
 _OF_TUNNELS = frozenset(
     {
         ("matching", "allow_empty_host"),

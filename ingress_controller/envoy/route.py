@@ -3,6 +3,7 @@
 In: a ``Route``. Out: Envoy's: the requests that it matches, the policy, and where they go and how.
 """
 
+from collections.abc import Iterator
 from functools import lru_cache
 
 from envoy_data_plane.envoy.config.core.v3 import (
@@ -29,7 +30,14 @@ from envoy_data_plane.google.protobuf import Any, Struct
 
 from ingress_controller.envoy import access_log
 from ingress_controller.envoy import policy as compiled_policy
-from ingress_controller.envoy.filters import policy, request_headers, response_headers, scope_fallback, session_state
+from ingress_controller.envoy.filters import (
+    impersonation,
+    policy,
+    request_headers,
+    response_headers,
+    scope_fallback,
+    session_state,
+)
 from ingress_controller.envoy.messages import pack, regex
 from ingress_controller.model.headers import RequestHeader
 from ingress_controller.model.policy import Constant, Policy, Rule
@@ -76,6 +84,12 @@ _EVERYBODY = Policy(allow=(Rule("allow", "everybody", Constant(value=True)),))
 ANY_CONNECT = RouteMatch(connect_matcher=RouteMatchConnectMatcher())
 """Every CONNECT, which a prefix does not match."""
 
+# For a change of protocol Envoy sends Connection on as it came, and a proxy behind would drop what a client names in it.
+_ONLY_UPGRADE = HeaderValueOption(
+    header=HeaderValue(key="connection", value="upgrade"),
+    append_action=HeaderValueOptionHeaderAppendAction.OVERWRITE_IF_EXISTS,
+)
+
 # Envoy ends the CONNECT itself and sends the bytes on.
 _TUNNEL = RouteActionUpgradeConfig(upgrade_type="CONNECT", connect_config=RouteActionUpgradeConfigConnectConfig())
 
@@ -95,9 +109,10 @@ def make_route(route: ModelRoute, *, defaults: bool, asked: bool) -> Route:
             made.typed_per_filter_config = {
                 policy.NAME: _policy(route.policy, route.host, asked=asked),
                 **request_headers.of_route(action.request_headers),
+                **impersonation.of_route(action.service_account_token),
                 **response_headers.of_route(action.response_headers),
             }
-            made.request_headers_to_add = [_WEBSOCKET_KEY] if "websocket" in action.upgrades else []
+            made.request_headers_to_add = list(_of_upgrades(action.upgrades))
             made.request_headers_to_remove = list(action.request_headers.remove)
             if defaults and has_default_headers(route):
                 made.response_headers_to_add = list(response_headers.DEFAULTS)
@@ -119,6 +134,13 @@ def has_default_headers(route: ModelRoute) -> bool:
 
 # Most Ingresses have several routes, and hosts are encoded one after the other.
 @lru_cache(maxsize=128)
+def _of_upgrades(upgrades: tuple[Upgrade, ...]) -> Iterator[HeaderValueOption]:
+    if upgrades:
+        yield _ONLY_UPGRADE
+    if "websocket" in upgrades:
+        yield _WEBSOCKET_KEY
+
+
 def _metadata(ingress: ObjectRef, upgrades: tuple[Upgrade, ...]) -> Metadata:
     """What the scope fallback and the access log want to know of a route."""
     scope = _MATCHED | ({scope_fallback.UPGRADES: dict.fromkeys(upgrades, True)} if upgrades else {})

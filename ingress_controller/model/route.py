@@ -91,6 +91,8 @@ class Forward:
         upgrades: the protocols that a client may change to; others are refused.
         request_headers: changes to the request's headers.
         response_headers: changes to the response's headers.
+        service_account_token: the name of the secret with which a kube-apiserver is asked in the name of the user;
+            ``None`` for other upstreams.
     """
 
     upstream: str
@@ -102,6 +104,7 @@ class Forward:
     upgrades: tuple[Upgrade, ...] = ()
     request_headers: RequestHeaders = field(default_factory=RequestHeaders)
     response_headers: ResponseHeaders = field(default_factory=ResponseHeaders)
+    service_account_token: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

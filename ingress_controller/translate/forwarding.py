@@ -15,12 +15,15 @@ from ingress_controller.translate.secrets import Named
 
 _TIMEOUT = timedelta(seconds=30)
 _NO_LIMIT = timedelta()
+_ALL_UPGRADES: tuple[Upgrade, ...] = ("websocket", "spdy/3.1")
+"""What kubectl exec, attach and port-forward need, by version."""
 
 
 def forward(settings: Settings, named: Named, backend: Backend) -> Forward:
     """The treatment of a request for a backend; the settings are free of contradictions."""
     forwarding = settings.forwarding
-    upgrades = _upgrades(forwarding)
+    token = named.the("service_account_token")
+    upgrades = _ALL_UPGRADES if token else _upgrades(forwarding)
     # What changes its protocol is meant to stay.
     tcp = settings.connection.tcp
     timeout, idle_timeout = (_NO_LIMIT, _NO_LIMIT) if upgrades or tcp else (_TIMEOUT, None)
@@ -34,6 +37,7 @@ def forward(settings: Settings, named: Named, backend: Backend) -> Forward:
         upgrades=upgrades,
         request_headers=_request_headers(settings.headers, named),
         response_headers=ResponseHeaders(defaults=False) if tcp else _response_headers(settings.headers, named),
+        service_account_token=token,
     )
 
 

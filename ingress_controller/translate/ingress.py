@@ -14,7 +14,7 @@ from ingress_controller.annotations.parse import Parsed, parse
 from ingress_controller.annotations.settings import SecretNames, Settings
 from ingress_controller.model.certificate import Certificate
 from ingress_controller.model.host import covering
-from ingress_controller.model.policy import Policy
+from ingress_controller.model.policy import AuthenticatedUser, Not, Policy, Rule
 from ingress_controller.model.problem import Problem, Reason
 from ingress_controller.model.reference import ObjectRef
 from ingress_controller.model.route import Connect, PathMatch, Route, Unavailable
@@ -32,6 +32,8 @@ from ingress_controller.translate.options import Options
 from ingress_controller.translate.secrets import Named
 
 _CONTEXT = "parsing ingress: "
+_NEEDS_USER = Rule("deny", "kubernetes_service_account_token", Not(AuthenticatedUser()))
+"""Without a user there is nobody to impersonate, whatever the policy says about those who are not signed in."""
 NOBODY = Policy(allow=(), deny=())
 
 
@@ -177,6 +179,8 @@ def _parse_annotations(ingress: Ingress, options: Options) -> Parsed:
         text = f"{_CONTEXT}annotations: {key} {message}"
         problems.append(Problem(ingress.ref, f"metadata.annotations[{key}]", "invalid-annotation", text))
     policy = resolve_certificates(parsed.policy, asked=settings.secrets.tls_downstream_client_ca is not None)
+    if settings.secrets.service_account_token:
+        policy = replace(policy, deny=(_NEEDS_USER, *policy.deny))
     return replace(parsed, policy=policy, problems=tuple(problems))
 
 

@@ -63,7 +63,7 @@ def resolve(ingress: Ingress, names: SecretNames, headers: Headers, store: Store
     materials: dict[str, Material] = {}
     found: dict[str, dict[str, str]] = {}
     problems: list[Problem] = []
-    taken = _taken(headers)
+    taken = _taken(headers, names)
     for field, read in _READERS.items():
         name = getattr(names, field)
         if not name:
@@ -177,9 +177,11 @@ _READERS: Mapping[str, Callable[[Secret], Mapping[str, Material]]] = {
 _ANNOTATIONS = {field: row.name for row in TABLE for group, field in (row.lands,) if group == "secrets"}
 
 
-def _taken(headers: Headers) -> Mapping[str, frozenset[str]]:
+def _taken(headers: Headers, names: SecretNames) -> Mapping[str, frozenset[str]]:
     """The headers, in lower case, that annotations beside a Secret set, rewrite or remove already."""
     requests = [*(name for name, _ in headers.set_request), *headers.remove_request]
+    if names.service_account_token:
+        requests.append("authorization")
     responses = [name for name, _ in headers.set_response.values]
     responses += [rewrite.header for rewrite in headers.rewrite_response]
     return {

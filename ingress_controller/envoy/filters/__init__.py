@@ -14,6 +14,7 @@ from envoy_data_plane.google.protobuf import Any
 
 from ingress_controller.envoy.filters import (
     cookie_strip,
+    impersonation,
     policy,
     request_headers,
     router,
@@ -36,11 +37,20 @@ CHAIN: tuple[HttpFilter, ...] = (
     cookie_strip.FILTER,
     # After the session has been taken out, so that no header can be given its value.
     *request_headers.FILTERS,
+    # The last that touch the request: nothing may take the user away, or put another token in place of this one.
+    *impersonation.FILTERS,
     router.FILTER,
 )
 
 OFF_BY_HOST: Mapping[str, Any] = dict.fromkeys(
-    (scope_fallback.NAME, request_headers.NAME, request_headers.GUARD),
+    (
+        scope_fallback.NAME,
+        request_headers.NAME,
+        request_headers.GUARD,
+        impersonation.NAME,
+        impersonation.GUARD,
+        impersonation.TOKEN,
+    ),
     pack(FilterConfig(disabled=True)),
 )
 """What every host disables. A route that has a configuration of its own for one of them has it all the same."""
