@@ -43,12 +43,16 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from ingress_controller import die_with_parent
+from tests.manifests import make_certificate
 from tests.network_namespace import pod_address
 
 TOOLS = Path(__file__).parent.parent / ".tools"
 
 START_SECONDS = 60.0
 """How long a server may take to become ready; many times what it needs, for a busy machine."""
+
+SERVICE_NAME = "kubernetes.default.svc.cluster.local"
+"""The name that pods know the API server by."""
 
 _STOP_SECONDS = 10.0
 _POLL_SECONDS = 0.02
@@ -121,6 +125,7 @@ class ControlPlane:
     Attributes:
         server: the URL of the API server.
         admin: a kubeconfig file of a user with all rights.
+        certificate: what the API server shows to those who ask for ``SERVICE_NAME``; PEM, an authority of its own.
     """
 
     def __init__(self) -> None:
@@ -128,6 +133,7 @@ class ControlPlane:
         self._cleanup = ExitStack()
         self._home = Path(tempfile.mkdtemp(prefix="k8s-", dir="/tmp"))
         self._cleanup.callback(shutil.rmtree, self._home, ignore_errors=True)
+        self.certificate = self._home / "service.crt"
         self._etcd_url = f"http://127.0.0.1:{free_port()}"
         port = free_port()
         self.server = f"https://127.0.0.1:{port}"
@@ -160,6 +166,9 @@ class ControlPlane:
         key = ec.generate_private_key(ec.SECP256R1())
         pem = key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
         (self._home / "sa.key").write_bytes(pem)
+        certificate, private = make_certificate(SERVICE_NAME)
+        self.certificate.write_bytes(certificate)
+        (self._home / "service.key").write_bytes(private)
         lines = (
             f'{token},{name},{name},"{"system:masters" if name == "admin" else "testers"}"\n'
             for name, token in self._tokens.items()
@@ -186,6 +195,7 @@ class ControlPlane:
             f"--etcd-servers={self._etcd_url}",
             f"--cert-dir={self._home}",
             f"--secure-port={port}",
+            f"--tls-sni-cert-key={self.certificate},{self._home / 'service.key'}:{SERVICE_NAME}",
             "--bind-address=127.0.0.1",
             f"--advertise-address={pod_address()}",  # There is no default route to find one by.
             "--service-account-issuer=https://kubernetes.default.svc",

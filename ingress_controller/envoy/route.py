@@ -84,7 +84,7 @@ _EVERYBODY = Policy(allow=(Rule("allow", "everybody", Constant(value=True)),))
 ANY_CONNECT = RouteMatch(connect_matcher=RouteMatchConnectMatcher())
 """Every CONNECT, which a prefix does not match."""
 
-# For a change of protocol Envoy sends Connection on as it came, and a proxy behind would drop what a client names in it.
+# For a change of protocol Envoy sends Connection on as it came. A proxy behind would drop what a client names in it.
 _ONLY_UPGRADE = HeaderValueOption(
     header=HeaderValue(key="connection", value="upgrade"),
     append_action=HeaderValueOptionHeaderAppendAction.OVERWRITE_IF_EXISTS,

@@ -105,6 +105,7 @@ def _forward(route: Route, action: Forward, upstream: Upstream, endpoints: Mappi
         "pass_identity_headers": action.request_headers.identity,
         "set_response_headers": dict(action.response_headers.set) | _redacted(action.response_headers.secret) or None,
         "default_response_headers": "none" if not (tunnel or action.response_headers.defaults) else None,
+        "kubernetes_service_account_token": REDACTED if action.service_account_token else None,
         "rewrite_response_headers": [asdict(rewrite) for rewrite in action.response_headers.rewrite],
     }
     return {name: value for name, value in shown.items() if value or value == {} or name == "to"}
