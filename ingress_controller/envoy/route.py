@@ -132,8 +132,6 @@ def has_default_headers(route: ModelRoute) -> bool:
     return not isinstance(route.action, Forward) or route.action.response_headers.defaults
 
 
-# Most Ingresses have several routes, and hosts are encoded one after the other.
-@lru_cache(maxsize=128)
 def _of_upgrades(upgrades: tuple[Upgrade, ...]) -> Iterator[HeaderValueOption]:
     if upgrades:
         yield _ONLY_UPGRADE
@@ -141,6 +139,8 @@ def _of_upgrades(upgrades: tuple[Upgrade, ...]) -> Iterator[HeaderValueOption]:
         yield _WEBSOCKET_KEY
 
 
+# Most Ingresses have several routes, and hosts are encoded one after the other.
+@lru_cache(maxsize=128)
 def _metadata(ingress: ObjectRef, upgrades: tuple[Upgrade, ...]) -> Metadata:
     """What the scope fallback and the access log want to know of a route."""
     scope = _MATCHED | ({scope_fallback.UPGRADES: dict.fromkeys(upgrades, True)} if upgrades else {})

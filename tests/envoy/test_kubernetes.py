@@ -113,7 +113,7 @@ async def test_only_marked_routes_impersonate(c: Running) -> None:
 
 
 @pytest.mark.parametrize("host", [K8S, WILD, "open.test"])
-async def test_without_a_user_of_this_host_nothing_is_sent(c: Running, web: Upstream, host: str) -> None:
+async def test_attack_16_without_a_user_of_this_host_nothing_is_sent(c: Running, web: Upstream, host: str) -> None:
     """Also where the policy admits everybody: a session of another host counts nothing there."""
     web.seen.clear()
     for headers in ((), [("authorization", "Bearer x")], [("authorization", "Basic eA==")], bearer(c.mint(APP))):
@@ -175,7 +175,7 @@ BAD_GROUPS: list[Any] = [["a\0b"], ["a\r\nImpersonate-User: root"], [" a"], ["a 
 
 
 @pytest.mark.parametrize("form", FORMS[:2])
-async def test_attack_13_identity_that_could_be_read_otherwise_is_denied(c: Running, web: Upstream, form: str) -> None:
+async def test_identity_that_could_be_read_otherwise_is_denied(c: Running, web: Upstream, form: str) -> None:
     web.seen.clear()
     written = form.format(host=K8S, upper=K8S.upper())
     sessions = [{"email": user} for user in BAD_USERS] + [{"groups": groups} for groups in BAD_GROUPS]
@@ -186,7 +186,7 @@ async def test_attack_13_identity_that_could_be_read_otherwise_is_denied(c: Runn
     assert web.seen == []
 
 
-async def test_attack_13_groups_of_kubernetes_are_left_out(c: Running) -> None:
+async def test_groups_of_kubernetes_are_left_out(c: Running) -> None:
     groups = ["system:masters", "devs", "system:", "System:masters", "a system:masters"]
     echo = await ask(c, K8S, forge(c, K8S, groups=groups))
     assert identity(echo) == ANN | {"impersonate-group": ["devs", "System:masters", "a system:masters"]}
