@@ -51,8 +51,9 @@ def raw(annotations: Mapping[str, str] = PUBLIC, host: str = "web.test", **field
 
 
 def of_the_object(outcome: Outcome) -> list[Problem]:
-    """The problems that need no other object; conflicts between Ingresses are about all of ``spec.rules``."""
-    return [p for p in outcome.problems if p.reason in OF_THE_OBJECT and p.field != "spec.rules"]
+    """The problems that need no other object; conflicts between Ingresses are about all rules, or all annotations."""
+    between = {"spec.rules", "metadata.annotations"}
+    return [p for p in outcome.problems if p.reason in OF_THE_OBJECT and p.field not in between]
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
