@@ -129,7 +129,7 @@ def _metadata(ingress: ObjectRef) -> Metadata:
 
 
 def _policy(route: ModelRoute) -> Any:
-    return pack(compiled_policy.rbac_per_route(route.policy, route.host))
+    return pack(compiled_policy.rbac_per_route(route.policy, route.host, route.shadow))
 
 
 def _match(match: PathMatch) -> RouteMatch:

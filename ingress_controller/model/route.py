@@ -89,6 +89,7 @@ class Route:
         match: the paths it serves.
         policy: who may.
         action: what they get.
+        shadow: a policy that is tried: Envoy counts and logs what it would decide, and does not act on it.
     """
 
     id: str
@@ -97,6 +98,7 @@ class Route:
     match: PathMatch
     policy: Policy
     action: Forward | Unavailable
+    shadow: Policy | None = None
 
     @property
     def path(self) -> str:

@@ -9,6 +9,7 @@ missing, concerns that path alone.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from ingress_controller.annotations.parse import Parsed, parse
 from ingress_controller.annotations.settings import SecretNames
@@ -29,12 +30,13 @@ from ingress_controller.model.secret import Material
 from ingress_controller.model.upstream import Upstream
 from ingress_controller.objects.store import Store
 from ingress_controller.objects.views import Ingress, Secret
-from ingress_controller.translate import certificates, secrets
+from ingress_controller.translate import access, certificates, secrets
 from ingress_controller.translate.backends import Backend, BackendError, resolve, service_of
 from ingress_controller.translate.claims import Claim, claims
 from ingress_controller.translate.matching import parse_host, parse_path
 from ingress_controller.translate.options import Options
 from ingress_controller.translate.secrets import Named
+from ingress_controller.translate.shared import Shared
 
 _CONTEXT = "parsing ingress: "
 NOBODY = Policy(allow=(), deny=())
@@ -66,11 +68,16 @@ class Compiled:
     depends: frozenset[ObjectRef]
 
 
-def compile_ingress(ingress: Ingress, store: Store, options: Options) -> Compiled:
-    """Compile an Ingress as far as it can be."""
+def compile_ingress(
+    ingress: Ingress, store: Store, options: Options, shared: Mapping[ObjectRef, Shared] = MappingProxyType({})
+) -> Compiled:
+    """Compile an Ingress as far as it can be; ``shared`` are the rules of other objects that it may use."""
     parsed = _parse_annotations(ingress, options)
+    who = access.resolve(ingress, parsed, store, shared, options)
     named = secrets.resolve(ingress, parsed.settings.secrets, parsed.settings.forwarding, store, options.prefix)
-    builder = _Builder(ingress, replace(parsed, problems=(*parsed.problems, *named.problems)), named, store, options)
+    closing = (*who.closing, *named.problems)
+    parsed = replace(parsed, policy=who.policy, problems=closing)
+    builder = _Builder(ingress, parsed, who.shadow, named, store, options)
     for claim in claims(ingress):
         builder.add(claim)
     chosen, missing = _certificates(ingress, sorted(builder.routes), store)
@@ -81,20 +88,29 @@ def compile_ingress(ingress: Ingress, store: Store, options: Options) -> Compile
         upstreams=tuple(sorted(builder.upstreams.values(), key=lambda upstream: upstream.name)),
         certificates=chosen,
         secrets=named.materials,
-        problems=(*parsed.problems, *named.problems, *builder.problems, *missing),
-        depends=frozenset(_dependencies(ingress, parsed.settings.secrets)),
+        problems=(*closing, *who.tried, *builder.problems, *missing),
+        depends=who.depends.union(_dependencies(ingress, parsed.settings.secrets)),
     )
 
 
 class _Builder:
     """Turns the claims of one Ingress into routes; collects problems and upstreams on the way."""
 
-    def __init__(self, ingress: Ingress, parsed: Parsed, named: Named, store: Store, options: Options) -> None:
+    def __init__(
+        self,
+        ingress: Ingress,
+        parsed: Parsed,
+        shadow: Policy | None,
+        named: Named,
+        store: Store,
+        options: Options,
+    ) -> None:
         self.problems: list[Problem] = []
         self.routes: dict[str, list[Route]] = {}
         self.upstreams: dict[str, Upstream] = {}
         self._ingress = ingress
         self._parsed = parsed
+        self._shadow = shadow
         self._named = named
         self._store = store
         self._options = options
@@ -134,7 +150,7 @@ class _Builder:
         except BackendError as error:
             self._problem(f"{claim.field}.backend" if claim.backend else claim.field, error.reason, str(error))
             return Route(name, host, ref, match, NOBODY, Unavailable(error.reason))
-        return Route(name, host, ref, match, self._parsed.policy, action)
+        return Route(name, host, ref, match, self._parsed.policy, action, self._shadow)
 
     def _forward(self, claim: Claim) -> Forward:
         if claim.backend is None:
