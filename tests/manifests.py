@@ -132,15 +132,15 @@ def make_shared_policy(name: str, *rules: Mapping[str, Any], namespace: str = "d
     return json.dumps({"apiVersion": OWN, "kind": "Policy", "metadata": metadata, "spec": {"rules": rules, **spec}})
 
 
-def make_parameters(name: str, *deny: Mapping[str, Any], default: Sequence[Mapping[str, Any]] = ()) -> str:
+def make_parameters(name: str, *deny: Any, default: Sequence[Mapping[str, Any]] = ()) -> str:
     """The parameters of a class, which rules deny and which hold by default."""
     spec = {"mandatoryDeny": deny, "defaultPolicy": default}
     return json.dumps({"apiVersion": OWN, "kind": "IngressClassParameters", "metadata": {"name": name}, "spec": spec})
 
 
-def make_parameters_reference(name: str, **fields: str) -> dict[str, str]:
+def make_parameters_reference(name: str) -> dict[str, str]:
     """``spec.parameters`` of a class."""
-    return {"apiGroup": PREFIX, "kind": "IngressClassParameters", "name": name, **fields}
+    return {"apiGroup": PREFIX, "kind": "IngressClassParameters", "name": name}
 
 
 def make_policy(*allow: Mapping[str, Any], deny: Iterable[Mapping[str, Any]] = ()) -> dict[str, str]:

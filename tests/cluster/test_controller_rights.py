@@ -130,7 +130,7 @@ async def test_each_right_of_the_manifests_is_needed_and_no_other(
 async def test_roles_of_some_namespaces_suffice_but_for_classes(
     control_plane: ControlPlane, api: KubernetesApi, namespace: str
 ) -> None:
-    """IngressClasses and their parameters are in no namespace: without a right to them there are none, and it is said."""
+    """IngressClasses and their parameters are in no namespace: without rights there are none, and the log says so."""
     other = await control_plane.make_namespace()
     kubeconfig = await control_plane.make_user("pomerium-ingress-controller", [namespace])
     async with pod() as address, running(kubeconfig, f"--namespaces={namespace}") as program:
