@@ -6,7 +6,7 @@ missing. A policy that is only tried closes nothing.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from ingress_controller.annotations.parse import Parsed, contradiction
@@ -76,7 +76,9 @@ def resolve(
         policy=policy,
         shadow=shadow,
         closing=tuple(problem for problem in resolver.problems if not resolver.is_tried(problem)),
-        tried=tuple(problem for problem in resolver.problems if resolver.is_tried(problem)),
+        tried=tuple(
+            replace(problem, reason="policy-not-tried") for problem in resolver.problems if resolver.is_tried(problem)
+        ),
         depends=frozenset({*(found.ref for found in classes), *resolver.looked_up}),
     )
 

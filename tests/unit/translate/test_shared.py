@@ -159,7 +159,7 @@ def test_criteria_of_all_origins_count_together() -> None:
         make_ingress("c", "c.test", {"policy_ref": "office", **make_policy(*half), **SHADOW, **PUBLIC}),
         make_ingress("d", "d.test", {"policy_ref": "office", **make_policy(*half[2:]), **SHADOW, **PUBLIC}),
     )
-    assert [cluster.reasons(name) for name in "abcd"] == [[], ["invalid-policy"], ["invalid-policy"], []]
+    assert [cluster.reasons(name) for name in "abcd"] == [[], ["invalid-policy"], ["policy-not-tried"], []]
     # What is only tried is left out.
     assert cluster.enforced("c.test") == cluster.enforced("d.test")
     assert cluster.tried("c.test") is None
