@@ -9,7 +9,6 @@ missing, concerns that path alone.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from types import MappingProxyType
 
 from ingress_controller.annotations.parse import Parsed, parse
 from ingress_controller.annotations.settings import SecretNames
@@ -68,9 +67,7 @@ class Compiled:
     depends: frozenset[ObjectRef]
 
 
-def compile_ingress(
-    ingress: Ingress, store: Store, options: Options, shared: Mapping[ObjectRef, Shared] = MappingProxyType({})
-) -> Compiled:
+def compile_ingress(ingress: Ingress, store: Store, options: Options, shared: Mapping[ObjectRef, Shared]) -> Compiled:
     """Compile an Ingress as far as it can be; ``shared`` are the rules of other objects that it may use."""
     parsed = _parse_annotations(ingress, options)
     who = access.resolve(ingress, parsed, store, shared, options)
