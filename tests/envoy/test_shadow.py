@@ -5,17 +5,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-import aiohttp
 import pytest
 import pytest_asyncio
 
-from ingress_controller.envoy.filters import policy as policy_filter
-from ingress_controller.envoy.filters import session_jwt
-from ingress_controller.envoy.policy import rbac_per_route
-from ingress_controller.policy.parse import parse
-from tests.envoy import policy_envoy
-from tests.envoy.policy_envoy import make_token
-from tests.envoy_process import EnvoyProcess, short_directory
+from tests.envoy.test_access_log import Line, holds, lines
+from tests.envoy_process import eventually
 from tests.manifests import CLASS, PUBLIC, SIGNED_IN, make_ingress, make_policy, make_shared_policy, make_web
 from tests.running import Running, running
 from tests.upstream import upstream
@@ -27,11 +21,11 @@ SHADOW = {"policy_mode": "shadow"}
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def c() -> AsyncIterator[Running]:
+async def c(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Running]:
     async with upstream() as web:
         strict = make_shared_policy("strict", {"deny": {"or": [{"http_path": "/secret"}]}})
         files = {"class.yaml": CLASS, "web.yaml": make_web(web.port), "strict.yaml": strict}
-        async with running(files) as c:
+        async with running(files, access_log=tmp_path_factory.mktemp("log") / "access.log") as c:
             yield c
 
 
@@ -122,37 +116,30 @@ async def test_a_mistake_in_what_is_tried_closes_nothing(c: Running, annotations
     assert any("UpdateError" in line and said in line for line in c.said_of("try"))
 
 
-# --- What Envoy says of one request.
+async def line_of(c: Running, request_id: str) -> Line:
+    """The line of a request; lines come late, and many at a time."""
 
-_SHADOW = "%DYNAMIC_METADATA(envoy.filters.http.rbac:shadow_{})%"
+    def found() -> list[Line]:
+        return [line for line in map(json.loads, lines(c)) if line["request_id"] == request_id]
 
+    async def is_there() -> bool:
+        return bool(found())
 
-async def ask(shadow: str, token: str) -> tuple[int, str, str]:
-    """The status that is enforced, and what Envoy notes of the policy that is tried."""
-    everybody, host = parse("allow: {or: [{accept: true}]}"), "app.example.com"
-    bootstrap: Any = policy_envoy._bootstrap([(everybody, host)])
-    manager = bootstrap["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
-    (route,) = manager["route_config"]["virtual_hosts"][0]["routes"]
-    route["typed_per_filter_config"][policy_filter.NAME] |= rbac_per_route(everybody, host, parse(shadow)).to_dict()
-    names = ("effective_policy_id", "engine_result")
-    route["response_headers_to_add"] = [
-        {"header": {"key": f"x-{name}", "value": _SHADOW.format(name)}} for name in names
-    ]
-    with short_directory() as directory:
-        async with EnvoyProcess(bootstrap, directory) as envoy:
-            await envoy.ready()
-            found = json.loads(await envoy.admin_get("/listeners?format=json"))["listener_statuses"][0]
-            url = f"http://127.0.0.1:{found['local_address']['socket_address']['port_value']}/"
-            headers = {"host": host, "x-case": "0", "cookie": f"{session_jwt.COOKIE}={token}"}
-            async with aiohttp.ClientSession() as session, session.get(url, headers=headers) as response:
-                effective, result = (response.headers.get(f"x-{name}", "") for name in names)
-                return response.status, effective, result
+    await eventually(is_there, "its line of the access log")
+    return found()[0]
 
 
-async def test_metadata_of_a_request() -> None:
-    """The names under which an access log finds the decision."""
-    shadow = "[{allow: {or: [{email: ann@example.com}]}}]"
-    ann, bob = (make_token({"sub": n, "email": f"{n}@example.com", "aud": ["app.example.com"]}) for n in ("ann", "bob"))
-    assert await ask(shadow, "") == (200, "unauth", "denied")
-    assert await ask(shadow, ann) == (200, "allow:policy.0.allow", "allowed")
-    assert await ask(shadow, bob) == (200, "default_deny", "denied")
+async def test_the_access_log_names_what_is_tried(c: Running) -> None:
+    policy = {**PUBLIC, **SHADOW, **make_policy(ANN), "policy_ref": "strict"}
+    await c.write("try.yaml", make_ingress("try", "try.test", policy))
+    enforced = {"decision": "allowed", "rule": "allow:allow_public_unauthenticated_access", "status": 200}
+    for email, path, decision, rule in (
+        ("", "/", "denied", "unauth"),
+        ("bob", "/", "denied", "default_deny"),
+        ("ann", "/", "allowed", "allow:policy.0.allow"),
+        ("ann", "/secret", "denied", "deny:Policy_default_strict.0.deny"),
+    ):
+        session = c.mint("try.test", f"{email}@example.com") if email else ""
+        answer = await c.get("try.test", path, session=session)
+        line = await line_of(c, answer.echo.values("x-request-id")[0])
+        assert holds(line, shadow_decision=decision, shadow_rule=rule, **enforced)
