@@ -145,12 +145,12 @@ class _Resolver:
             message = f"{ref} is not there, or its spec.usableFrom does not name the namespace {own}"
             return self._refuse("policy-not-granted", message)
         if found.problem:
-            return self._refuse("invalid-policy", f"{ref}: {found.problem.message}")
+            return self._refuse("policy-not-accepted", f"{ref}: {found.problem.message}")
         rules = found.rules["rules"]
         contradicted = "" if self._trying else contradiction(self._access, self._prefix)
         if contradicted and any(rule.action == "allow" for rule in rules):
             message = f"{ref} has allow rules: this {contradicted}"
-            return self._refuse("invalid-annotation", message)
+            return self._refuse("policy-not-accepted", message)
         return rules
 
     def _refuse(self, reason: Reason, message: str) -> tuple[Rule, ...]:
@@ -174,7 +174,7 @@ class _Resolver:
         except PolicyError as error:
             message = f"{_CONTEXT}annotations: applying policy annotations: {error}"
             self.problems.append(
-                Problem(self._ingress, f"metadata.annotations[{self._prefix}]", "invalid-policy", message)
+                Problem(self._ingress, f"metadata.annotations[{self._prefix}]", "policy-not-accepted", message)
             )
             return Policy()
 

@@ -159,7 +159,7 @@ def test_criteria_of_all_origins_count_together() -> None:
         make_ingress("c", "c.test", {"policy_ref": "office", **make_policy(*half), **SHADOW, **PUBLIC}),
         make_ingress("d", "d.test", {"policy_ref": "office", **make_policy(*half[2:]), **SHADOW, **PUBLIC}),
     )
-    assert [cluster.reasons(name) for name in "abcd"] == [[], ["invalid-policy"], ["policy-not-tried"], []]
+    assert [cluster.reasons(name) for name in "abcd"] == [[], ["policy-not-accepted"], ["policy-not-tried"], []]
     # What is only tried is left out.
     assert cluster.enforced("c.test") == cluster.enforced("d.test")
     assert cluster.tried("c.test") is None
@@ -219,11 +219,6 @@ def test_what_holds_where_a_class_has_parameters(
         ({"policy_ref": "a/b/c"}, "each a DNS name in lower case, got 'a/b/c'"),
         ({"policy_ref": "/office"}, "each a DNS name in lower case, got '/office'"),
         ({"policy_ref": "Office"}, "each a DNS name in lower case, got 'Office'"),
-        ({"policy_ref": "office", **PUBLIC}, "has allow rules: this contradicts ingress.pomerium.io/allow_public"),
-        (
-            {"policy_ref": "office", "allow_any_authenticated_user": "true"},
-            "has allow rules: this contradicts ingress.pomerium.io/allow_any_authenticated_user",
-        ),
     ],
 )
 def test_mistakes_close_the_ingress(annotations: dict[str, str], said: str) -> None:
@@ -232,6 +227,20 @@ def test_mistakes_close_the_ingress(annotations: dict[str, str], said: str) -> N
     assert cluster.reasons("a") == ["invalid-annotation"]
     assert said in cluster.outcomes[ObjectRef("Ingress", "default", "a")].problems[0].message
     assert cluster.enforced("a.test") == []
+
+
+@pytest.mark.parametrize("everybody", ["allow_public_unauthenticated_access", "allow_any_authenticated_user"])
+def test_a_policy_that_admits_some_contradicts_an_annotation_that_admits_all(everybody: str) -> None:
+    cluster = Cluster(
+        CLASS,
+        make_shared_policy("office", allow(ANN)),
+        make_ingress("a", "a.test", {"policy_ref": "office", everybody: "true"}),
+    )
+    assert cluster.reasons("a") == ["policy-not-accepted"]
+    (problem, *_) = cluster.outcomes[ObjectRef("Ingress", "default", "a")].problems
+    assert f"has allow rules: this contradicts ingress.pomerium.io/{everybody}" in problem.message
+    cluster.apply(make_shared_policy("office", deny(ANN)))
+    assert cluster.reasons("a") == []
 
 
 def test_parameters_of_default_classes_must_agree() -> None:
