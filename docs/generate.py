@@ -221,19 +221,21 @@ def objects() -> Iterator[str]:
         yield f"- apiVersion: `{crd['spec']['group']}/{version['name']}`\n- Scope: {crd['spec']['scope'].lower()}"
         columns = ", ".join(column["name"] for column in version["additionalPrinterColumns"])
         yield f"- Columns of `kubectl get --output wide`: {columns}\n"
-        found = ((f"`{path}`", kind, text) for path, kind, text in _fields(schema, "") if path.startswith("spec."))
+        found = (
+            (f"`{path}`", kind, text) for path, kind, text in _schema_fields(schema, "") if path.startswith("spec.")
+        )
         yield from _table(("field", "value", "meaning"), found)
         yield ""
 
 
-def _fields(schema: Mapping[str, Any], path: str) -> Iterator[tuple[str, str, str]]:
+def _schema_fields(schema: Mapping[str, Any], path: str) -> Iterator[tuple[str, str, str]]:
     for name, field in schema.get("properties", {}).items():
         items = field.get("items", {})
         kind = f"list of {items['type']}s" if items else field["type"]
         required = ", required" if name in schema.get("required", ()) else ""
         yield f"{path}{name}", f"{kind}{required}", field["description"]
-        yield from _fields(field, f"{path}{name}.")
-        yield from _fields(items, f"{path}{name}[].")
+        yield from _schema_fields(field, f"{path}{name}.")
+        yield from _schema_fields(items, f"{path}{name}[].")
 
 
 def options(command: str) -> Iterator[str]:
