@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingress_controller.annotations.policies import references
@@ -281,6 +281,7 @@ def test_the_old_annotation_names_a_class_with_its_parameters() -> None:
     assert cluster.reasons("a") == ["class-parameters-not-found"]
 
 
+@settings(deadline=None)
 @given(st.text() | st.lists(st.text(max_size=20)).map(json.dumps))
 def test_any_text_as_a_reference(text: str) -> None:
     try:
