@@ -2,19 +2,21 @@
 """Writes the parts of the reference pages that the program itself knows.
 
 In: the tables of annotations, criteria, reasons, findings and the access log's fields, the parser and the evaluation
-of policies, the commands. Out: the pages under ``docs/reference``, in which everything between ``<!-- NAME -->`` and
-``<!-- end -->`` is made by the function ``NAME`` below; the rest is written by hand. ``make docs`` runs it, and a test
-says when a page is stale.
+of policies, the commands, the schemas in ``manifests/crds.yaml``. Out: the pages under ``docs/reference``, in which
+everything between ``<!-- NAME -->`` and ``<!-- end -->`` is made by the function ``NAME`` below; the rest is written by
+hand. ``make docs`` runs it, and a test says when a page is stale.
 """
 
 import inspect
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address
 from pathlib import Path
+from typing import Any
 
 import click
+import yaml
 
 from ingress_controller.annotations import structs
 from ingress_controller.annotations.settings import Settings as AnnotationSettings
@@ -30,6 +32,7 @@ from ingress_controller.policy.evaluate import Request, Session, evaluate
 from ingress_controller.policy.parse import parse
 
 REFERENCE = Path(__file__).parent / "reference"
+_CRDS = Path(__file__).parents[1] / "manifests" / "crds.yaml"
 PREFIX = "ingress.pomerium.io"
 _PART = re.compile(r"(?P<begin><!-- (?P<name>[\w ]+) -->\n).*?(?P<end><!-- end -->)", re.DOTALL)
 
@@ -225,6 +228,32 @@ def findings() -> Iterator[str]:
     return _table(("finding", "level", "what is meant"), rows)
 
 
+def objects() -> Iterator[str]:
+    """A section for each kind of this project, from its schema."""
+    for crd in yaml.safe_load_all(_CRDS.read_text(encoding="utf-8")):
+        (version,) = crd["spec"]["versions"]
+        schema = version["schema"]["openAPIV3Schema"]
+        yield f"## {crd['spec']['names']['kind']}\n\n{schema['description']}\n"
+        yield f"- apiVersion: `{crd['spec']['group']}/{version['name']}`\n- Scope: {crd['spec']['scope'].lower()}"
+        columns = ", ".join(column["name"] for column in version["additionalPrinterColumns"])
+        yield f"- Columns of `kubectl get --output wide`: {columns}\n"
+        found = (
+            (f"`{path}`", kind, text) for path, kind, text in _schema_fields(schema, "") if path.startswith("spec.")
+        )
+        yield from _table(("field", "value", "meaning"), found)
+        yield ""
+
+
+def _schema_fields(schema: Mapping[str, Any], path: str) -> Iterator[tuple[str, str, str]]:
+    for name, field in schema.get("properties", {}).items():
+        items = field.get("items", {})
+        kind = f"list of {items['type']}s" if items else field["type"]
+        required = ", required" if name in schema.get("required", ()) else ""
+        yield f"{path}{name}", f"{kind}{required}", field["description"]
+        yield from _schema_fields(field, f"{path}{name}.")
+        yield from _schema_fields(items, f"{path}{name}[].")
+
+
 def options(command: str) -> Iterator[str]:
     """The options of a command, those that are settings with all their names."""
     found: click.Command = main
@@ -265,7 +294,8 @@ def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]
 
 
 PARTS: dict[str, Callable[[], Iterator[str]]] = {
-    part.__name__: part for part in (annotations, criteria, truth, decisions, mistakes, reasons, findings, fields)
+    part.__name__: part
+    for part in (annotations, criteria, truth, decisions, mistakes, reasons, findings, fields, objects)
 }
 
 if __name__ == "__main__":

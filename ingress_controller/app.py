@@ -32,9 +32,10 @@ from ingress_controller.model.upstream import Address
 from ingress_controller.objects.store import Store
 from ingress_controller.pipeline import Pipeline, StatusSource
 from ingress_controller.private_file import write_private
+from ingress_controller.report.conditions import ConditionReporter
 from ingress_controller.report.events import EventReporter
 from ingress_controller.report.log import LogReporter
-from ingress_controller.report.outcome import Reporter
+from ingress_controller.report.outcome import Reporter, Reporters
 from ingress_controller.report.status import StatusReporter
 from ingress_controller.settings import Settings, UnixSocket, make_data_directory
 from ingress_controller.sources.cluster import Cluster
@@ -112,8 +113,9 @@ async def run(settings: Settings) -> None:
             source = Cluster(api, namespaces=settings.namespaces, service_namespaces=watched)
             events = EventReporter(api, socket.gethostname(), settings.namespaces)
             status = _status(settings, StatusReporter(api))
-            controller = Controller(settings, events, status)
-            tasks = [events.run(), *([status.reporter.run()] if status else [])]
+            reporters = Reporters(events, ConditionReporter(api))
+            controller = Controller(settings, reporters, status)
+            tasks = [reporters.run(), *([status.reporter.run()] if status else [])]
         await stack.enter_async_context(_endpoints(controller))
         async with asyncio.TaskGroup() as group:
             for task in (*tasks, controller.pipeline.run(), source.run(controller.pipeline.offer)):

@@ -23,6 +23,7 @@ from ingress_controller.objects.views import Ingress, Service
 from ingress_controller.report.outcome import Reporter
 from ingress_controller.report.status import StatusReporter
 from ingress_controller.translate.graph import Graph, Refused, Update
+from ingress_controller.translate.shared import KINDS as SHARED_KINDS
 from xds import Cache, Refusal
 
 log = structlog.get_logger(__name__)
@@ -140,16 +141,19 @@ class Pipeline:
             self._report(self._graph.refuse(kind, name, message), ())
 
     def _report(self, update: Update, changes: Iterable[Change]) -> None:
-        for ref, outcome in update.outcomes.items():
-            ingress = self._store.get(Ingress, ref.namespace, ref.name)
-            if outcome and ingress:
-                self._reporter.observe(ingress, outcome)
+        seen = {change.ref for change in changes}
+        # Rules that mean the same in a new version are accepted in the new version.
+        judged = {ref: self._graph.outcome(ref) for ref in seen if ref.kind in SHARED_KINDS} | dict(update.outcomes)
+        for ref, outcome in judged.items():
+            found = self._store.find(ref)
+            if outcome and found:
+                self._reporter.observe(found, outcome)
             else:
                 self._reporter.forget(ref)
-            self._metrics.observe(ref, outcome.problems if outcome else None)
+            if ref.kind == Ingress.KIND:
+                self._metrics.observe(ref, outcome.problems if outcome else None)
         if self._status:
-            seen = {change.ref for change in changes}
-            self._show_status(self._status, update.outcomes.keys() | {ref for ref in seen if ref.kind == Ingress.KIND})
+            self._show_status(self._status, {ref for ref in judged.keys() | seen if ref.kind == Ingress.KIND})
             if self._status.service in seen or not self._applied.is_set():
                 service = self._status.service
                 self._status.reporter.publish(self._store.get(Service, service.namespace, service.name))

@@ -14,6 +14,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 PREFIX = "ingress.pomerium.io"
+OWN = f"{PREFIX}/v1alpha1"
+"""Group and version of this project's own kinds."""
+
 PUBLIC = {"allow_public_unauthenticated_access": "true"}
 SIGNED_IN = {"allow_any_authenticated_user": "true"}
 
@@ -139,6 +142,23 @@ def make_opaque(name: str, values: Mapping[str, str], namespace: str = "default"
 def make_authorities(name: str, *certificates: str, revoked: str = "") -> str:
     """A Secret with authorities, and with a list of what they revoked if that is given; PEM."""
     return make_opaque(name, {"ca.crt": "".join(certificates)} | ({"ca.crl": revoked} if revoked else {}))
+
+
+def make_shared_policy(name: str, *rules: Mapping[str, Any], namespace: str = "default", **spec: Any) -> str:
+    """A Policy object."""
+    metadata = {"name": name, "namespace": namespace}
+    return json.dumps({"apiVersion": OWN, "kind": "Policy", "metadata": metadata, "spec": {"rules": rules, **spec}})
+
+
+def make_parameters(name: str, *deny: Any, default: Sequence[Mapping[str, Any]] = ()) -> str:
+    """The parameters of a class, which rules deny and which hold by default."""
+    spec = {"mandatoryDeny": deny, "defaultPolicy": default}
+    return json.dumps({"apiVersion": OWN, "kind": "IngressClassParameters", "metadata": {"name": name}, "spec": spec})
+
+
+def make_parameters_reference(name: str) -> dict[str, str]:
+    """``spec.parameters`` of a class."""
+    return {"apiGroup": PREFIX, "kind": "IngressClassParameters", "name": name}
 
 
 def make_policy(*allow: Mapping[str, Any], deny: Iterable[Mapping[str, Any]] = ()) -> dict[str, str]:

@@ -30,20 +30,22 @@ class Parsed:
 
     Attributes:
         settings: those that could be read, and defaults for the others.
-        policy: what all access annotations make together.
+        policy: what all access annotations that are enforced make together.
         problems: what is wrong. If there is any, nothing of this may be served.
+        given: the names of the annotations that are there, whether or not they could be read.
     """
 
     settings: Settings
     policy: Policy
     problems: tuple[Problem, ...]
+    given: frozenset[str] = frozenset()
 
 
 def parse(ingress: ObjectRef, annotations: Mapping[str, str], prefix: str) -> Parsed:
     """Read the annotations whose names begin with ``prefix`` and a slash; others are not ours to judge."""
     parsed: dict[tuple[str, str], object] = {}
     problems: list[Problem] = []
-    written: set[str] = set()
+    given: set[str] = set()
     for key, text in sorted(annotations.items()):
         owner, slash, name = key.partition("/")
         if owner != prefix or not slash:
@@ -52,7 +54,7 @@ def parse(ingress: ObjectRef, annotations: Mapping[str, str], prefix: str) -> Pa
         if row is None:
             problems.append(_problem(ingress, key, "invalid-annotation", _unknown(prefix, name)))
         elif text.strip() or not row.empty_is_unset:
-            written.add(name)
+            given.add(name)
             if row.lands in parsed:
                 problems.append(
                     _problem(ingress, key, "invalid-annotation", f"{key}: {_twin(row)} says the same, keep one of them")
@@ -63,17 +65,17 @@ def parse(ingress: ObjectRef, annotations: Mapping[str, str], prefix: str) -> Pa
                 problems.append(_bad_value(ingress, key, error))
     settings = _settings(parsed)
     problems += (_problem(ingress, key, "invalid-annotation", f"{key}: {message}")
-                 for key, message in _conflicts(settings, written, prefix))  # fmt: skip
+                 for key, message in _conflicts(settings, given, prefix))  # fmt: skip
     try:
         policy = _effective_policy(settings.access)
     except PolicyError as error:
         policy = Policy()
         problems.append(_problem(ingress, prefix, "invalid-policy", f"applying policy annotations: {error}"))
-    return Parsed(settings, policy, tuple(problems))
+    return Parsed(settings, policy, tuple(problems), frozenset(given))
 
 
 def _effective_policy(access: Access) -> Policy:
-    """The one policy that all access annotations make together: each admits, and a deny in any wins."""
+    """The one policy that the enforced access annotations make together: each admits, and a deny in any wins."""
     allowed = from_allowed(
         users=access.users,
         domains=access.domains,
@@ -83,7 +85,7 @@ def _effective_policy(access: Access) -> Policy:
         public=access.public,
         cors_preflight=access.cors_preflight,
     )
-    written = access.policy or Policy()
+    written = (access.policy if access.mode == "enforce" else None) or Policy()
     return combine(allowed, written.allow, written.deny)
 
 
@@ -94,24 +96,29 @@ def _settings(parsed: Mapping[tuple[str, str], object]) -> Settings:
     return Settings(**{f.name: group(f.name, f.default_factory) for f in fields(Settings)})  # type: ignore[arg-type]
 
 
-def _conflicts(settings: Settings, written: AbstractSet[str], prefix: str) -> Iterator[tuple[str, str]]:
+def contradiction(access: Access, prefix: str) -> str:
+    """What is wrong with admitting somebody in particular, where an annotation admits all; empty if none does."""
+    if access.public:
+        return f"contradicts {prefix}/{_EVERYBODY}"
+    return f"contradicts {prefix}/{_EVERYBODY_SIGNED_IN}" if access.any_authenticated else ""
+
+
+def _conflicts(settings: Settings, given: AbstractSet[str], prefix: str) -> Iterator[tuple[str, str]]:
     """Annotations that contradict another. Whoever admits some people must not find that another admits all."""
     access = settings.access
-    narrower = {
+    narrower: dict[str, object] = {
         "allowed_users": access.users,
         "allowed_domains": access.domains,
         "allowed_groups": access.groups,
         "allowed_idp_claims": access.claims,
-        "policy": access.policy and access.policy.allow,
+        "policy": access.mode == "enforce" and access.policy and access.policy.allow,
     }
-    for wide, admits, narrow in (
-        (access.public, _EVERYBODY, {"allow_any_authenticated_user": access.any_authenticated, **narrower}),
-        (access.any_authenticated and not access.public, _EVERYBODY_SIGNED_IN, narrower),
-    ):
-        contradicted = f"contradicts {prefix}/{admits}"
-        yield from ((f"{prefix}/{name}", contradicted) for name, given in narrow.items() if wide and given)
+    if access.public:
+        narrower = {"allow_any_authenticated_user": access.any_authenticated, **narrower}
+    if contradicted := contradiction(access, prefix):
+        yield from ((f"{prefix}/{name}", contradicted) for name, given in narrower.items() if given)
     yield from _unmet(settings, prefix)
-    yield from ((f"{prefix}/{name}", message) for name, message in conflicts(settings, written, prefix))
+    yield from ((f"{prefix}/{name}", message) for name, message in conflicts(settings, given, prefix))
 
 
 def _unmet(settings: Settings, prefix: str) -> Iterator[tuple[str, str]]:

@@ -5,17 +5,25 @@ In: values from ``table``. Out: frozen groups with the defaults that hold where 
 
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Literal
 
 from ingress_controller.model.headers import PrefixRewrite, Template
 from ingress_controller.model.load_balancing import LoadBalancing
 from ingress_controller.model.policy import Policy
+from ingress_controller.model.reference import ObjectRef
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Who may: the annotations that are combined into one policy."""
+    """Who may: the annotations that are combined into one policy.
+
+    With ``mode`` shadow, what ``policy`` and ``policy_ref`` say is tried and not enforced. A reference without a
+    namespace is to the Ingress's own.
+    """
 
     policy: Policy | None = None
+    policy_ref: tuple[ObjectRef, ...] = ()
+    mode: Literal["enforce", "shadow"] = "enforce"
     public: bool = False
     any_authenticated: bool = False
     users: tuple[str, ...] = ()

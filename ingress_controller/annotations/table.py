@@ -9,7 +9,7 @@ import builtins
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ingress_controller.annotations import headers, patterns, sign_in, structs, values
+from ingress_controller.annotations import headers, patterns, policies, sign_in, structs, values
 from ingress_controller.model.load_balancing import CircuitBreakerThresholds, HealthCheck, OutlierDetection
 from ingress_controller.policy.parse import parse as parse_policy
 
@@ -46,6 +46,7 @@ class Annotation:
 
 
 _POLICY = "Pomerium Policy Language, JSON or YAML, at most 1 MiB"
+_POLICY_NAMES = "NAME or NAMESPACE/NAME of a Policy, or a list of them, at most 100"
 _BOOLEAN = "true or false"
 _STRINGS = "a list of strings, JSON or YAML"
 _CLAIMS = "a map from claim names to lists of strings, whole numbers or booleans"
@@ -66,6 +67,18 @@ TABLE = (
         "policy", parse_policy, ("access", "policy"),
         _POLICY, '[{"allow": {"or": [{"email": {"is": "ann@example.com"}}]}}]',
         "Who may, in Pomerium Policy Language.",
+        empty_is_unset=False,
+    ),
+    Annotation(
+        "policy_ref", policies.references, ("access", "policy_ref"),
+        _POLICY_NAMES, "[office, platform/on-call]",
+        "Who may, by Policy objects; those of another namespace have to name this one in spec.usableFrom.",
+        empty_is_unset=False,
+    ),
+    Annotation(
+        "policy_mode", policies.mode, ("access", "mode"),
+        "enforce or shadow", "shadow",
+        "With shadow, count and log what policy and policy_ref would deny, and enforce the other annotations alone.",
         empty_is_unset=False,
     ),
     Annotation(

@@ -15,6 +15,7 @@ The names come out in Envoy's response code details and access log; ``plan.step_
 
 from envoy_data_plane.envoy.config.rbac.v3 import Action, RbacAction
 from envoy_data_plane.envoy.extensions.filters.http.rbac.v3 import Rbac, RbacPerRoute
+from envoy_data_plane.xds.type.matcher.v3 import Matcher
 
 from ingress_controller.envoy import matching, policy_criteria
 from ingress_controller.envoy.filters import session_state
@@ -29,15 +30,26 @@ MISDIRECTED = "misdirected"
 """The name of the denial of requests whose host is not the name that the TLS handshake was for."""
 
 
-def rbac_per_route(policy: Policy, host: str, *, server_name_must_match: bool = False) -> RbacPerRoute:
+def rbac_per_route(
+    policy: Policy, host: str, shadow: Policy | None = None, *, server_name_must_match: bool = False
+) -> RbacPerRoute:
     """The policy filter's configuration for the routes of one host.
 
     Args:
         policy: who may.
         host: the audience that sessions need; for ``*.example.com`` and ``*`` it is the host of each request.
+        shadow: a policy that Envoy only counts and logs, each step by its name, whatever it makes of it.
         server_name_must_match: deny requests that come over a connection made for another host, whose client
             certificate was judged by that host's authorities, or by none.
     """
+    rbac = Rbac(matcher=_matcher(policy, host, server_name_must_match=server_name_must_match))
+    if shadow is not None:
+        rbac.shadow_matcher = _matcher(shadow, host)
+        rbac.track_per_rule_stats = True
+    return RbacPerRoute(rbac=rbac)
+
+
+def _matcher(policy: Policy, host: str, *, server_name_must_match: bool = False) -> Matcher:
     signed_in = make_plan(policy, Standing.SIGNED_IN)
     anonymous = make_plan(policy, Standing.ANONYMOUS)
     entries = []
@@ -50,7 +62,7 @@ def rbac_per_route(policy: Policy, host: str, *, server_name_must_match: bool = 
         entries.append(matching.entry(matching.negated(policy_criteria.session_for(host)), _run(elsewhere)))
     *tried, last = signed_in
     entries += [entry for step in tried for entry in _tried(step)]
-    return RbacPerRoute(rbac=Rbac(matcher=matching.first_match(entries, _action(last))))
+    return matching.first_match(entries, _action(last))
 
 
 def _run(plan: tuple[Step, ...]) -> OnMatch:

@@ -107,7 +107,7 @@ def make_route(route: ModelRoute, *, defaults: bool, asked: bool) -> Route:
         case Forward() as action:
             made.route = _forward(route.match, action)
             made.typed_per_filter_config = {
-                policy.NAME: _policy(route.policy, route.host, asked=asked),
+                policy.NAME: _policy(route.policy, route.host, route.shadow, asked=asked),
                 **request_headers.of_route(action.request_headers),
                 **impersonation.of_route(action.service_account_token),
                 **response_headers.of_route(action.response_headers),
@@ -158,8 +158,8 @@ def answer(status: int, reason: str) -> DirectResponseAction:
     return DirectResponseAction(status=status, body=DataSource(inline_string=f"{status} {reason}\n"))
 
 
-def _policy(who: Policy, host: str, *, asked: bool) -> Any:
-    return pack(compiled_policy.rbac_per_route(who, host, server_name_must_match=asked))
+def _policy(who: Policy, host: str, shadow: Policy | None = None, *, asked: bool) -> Any:
+    return pack(compiled_policy.rbac_per_route(who, host, shadow, server_name_must_match=asked))
 
 
 def _match(match: PathMatch) -> RouteMatch:

@@ -8,7 +8,7 @@ all there is, as for a controller that serves them.
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ingress_controller.annotations.parse import parse
 from ingress_controller.lint.finding import Finding, Suspicion
@@ -19,18 +19,20 @@ from ingress_controller.lint.shadow import unreachable
 from ingress_controller.model.host import CATCH_ALL, Host
 from ingress_controller.model.problem import Problem
 from ingress_controller.model.reference import ObjectRef
-from ingress_controller.model.route import Route
+from ingress_controller.model.route import Forward, Route
 from ingress_controller.objects.change import Change
 from ingress_controller.objects.read import Malformed
 from ingress_controller.objects.store import Store
 from ingress_controller.objects.views import (
     Ingress,
     IngressClass,
+    IngressClassParameters,
     IngressClassSpec,
     KubernetesObject,
     Metadata,
     Secret,
     Service,
+    SharedPolicy,
 )
 from ingress_controller.translate.claims import claims
 from ingress_controller.translate.classes import CLASS_ANNOTATION, DEFAULT_CLASS_ANNOTATION
@@ -120,6 +122,12 @@ def _counts(problem: Problem, store: Store) -> bool:
             ingress = store.get(Ingress, namespace, problem.object.name)
             made = any(key.startswith(_CERTIFICATES_MADE) for key in ingress.annotations) if ingress else False
             return _holds(store, Secret, namespace) and not (made and problem.field.startswith("spec.tls"))
+        case "policy-not-found":
+            return _holds(store, SharedPolicy, namespace)
+        case "policy-not-granted":
+            return bool(store.all(SharedPolicy))
+        case "class-parameters-not-found":
+            return bool(store.all(IngressClassParameters))
         case "endpoints-not-found":
             # A cluster makes the EndpointSlices of most Services by itself.
             service = problem.message.removeprefix(f"{Service.KIND} {namespace}/").partition(" ")[0]
@@ -128,7 +136,7 @@ def _counts(problem: Problem, store: Store) -> bool:
             return True
 
 
-def _holds(store: Store, kind: type[Service | Secret], namespace: str) -> bool:
+def _holds(store: Store, kind: type[Service | Secret | SharedPolicy], namespace: str) -> bool:
     return any(found.metadata.namespace == namespace for found in store.all(kind))
 
 
@@ -142,12 +150,16 @@ def _suspicions(
     objects: dict[ObjectRef, KubernetesObject], ours: Sequence[Ingress], hosts: Iterable[Host], options: Options
 ) -> Iterator[Suspicion]:
     covered = {host for ingress in ours for tls in ingress.spec.tls for host in tls.hosts}
+    served_hosts = tuple(hosts)
+    # With what Policies and the class add; an Ingress of which no path is served has none.
+    whole = {r.ingress: r.policy for host in served_hosts for r in host.routes if isinstance(r.action, Forward)}
     for ingress in ours:
         yield from of_ingress(ingress, options.prefix, covered)
         parsed = parse(ingress.ref, ingress.annotations, options.prefix)
-        if not parsed.problems:
+        if not parsed.problems and (ingress.ref in whole or not parsed.settings.access.policy_ref):
+            parsed = replace(parsed, policy=whole.get(ingress.ref, parsed.policy))
             yield from of_policy(ingress.ref, parsed, ingress.annotations, options.prefix)
-    for host in hosts:
+    for host in served_hosts:
         for route, message in unreachable(host.routes):
             yield Suspicion(route.ingress, _field_of(route, objects), "unreachable-route", message)
     classes = {found.metadata.name: found for found in objects.values() if isinstance(found, IngressClass)}

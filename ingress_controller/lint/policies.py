@@ -23,10 +23,12 @@ from ingress_controller.model.policy import (
     HttpPath,
     Not,
     OneOf,
+    Policy,
     Rule,
     User,
 )
 from ingress_controller.model.reference import ObjectRef
+from ingress_controller.objects.views import IngressClassParameters, SharedPolicy
 from ingress_controller.policy.plan import Standing
 from ingress_controller.policy.simplify import simplify
 from ingress_controller.policy.summary import admits_everybody, admits_nobody
@@ -50,16 +52,24 @@ _Found = tuple[str, str, str]
 
 def _whole(parsed: Parsed) -> Iterator[_Found]:
     access, policy = parsed.settings.access, parsed.policy
-    # Which annotation is to blame, where there is one only.
-    blamed = policy.allow[0].name.partition("[")[0].partition(".")[0] if policy.allow else _POLICY
+    blamed = _blamed(policy)
     if admits_everybody(policy, Standing.ANONYMOUS):
         if not access.public:
-            yield _POLICY, "admits-everybody", "the policy admits everybody, signed in or not"
+            yield blamed, "admits-everybody", "the policy admits everybody, signed in or not"
     elif admits_everybody(policy, Standing.SIGNED_IN):
         if not access.any_authenticated and any(map(_names_somebody, (rule.condition for rule in policy.allow))):
             yield blamed, "rule-without-effect", "everybody who is signed in is admitted, whatever else the policy asks"
-    elif admits_nobody(policy) and (access.policy is None or policy.allow or policy.deny):
-        yield "" if access.policy is None else _POLICY, "admits-nobody", "no request is ever admitted"
+    elif admits_nobody(policy) and (access.policy is None or policy.allow or policy.deny or access.mode == "shadow"):
+        blamed = "" if access.policy is None else _POLICY
+        yield "policy_mode" if access.mode == "shadow" else blamed, "admits-nobody", "no request is ever admitted"
+
+
+def _blamed(policy: Policy) -> str:
+    """The annotation that the first rule comes from; empty for one of the class."""
+    origin = policy.allow[0].name.partition("[")[0].partition(".")[0] if policy.allow else _POLICY
+    if origin.startswith(f"{SharedPolicy.KIND} "):
+        return "policy_ref"
+    return "" if origin.startswith(f"{IngressClassParameters.KIND} ") else origin
 
 
 def _names_somebody(expression: Expression) -> bool:

@@ -14,6 +14,12 @@ from ingress_controller.model.reference import ObjectRef
 Reason = Literal[
     "invalid-annotation",
     "invalid-policy",
+    "policy-not-found",
+    "policy-not-granted",
+    "policy-not-accepted",
+    "policy-not-tried",
+    "class-parameters-not-found",
+    "invalid-class-parameters",
     "invalid-host",
     "invalid-path",
     "conflict",
@@ -31,7 +37,13 @@ Reason = Literal[
 
 REASONS: Mapping[Reason, str] = {
     "invalid-annotation": "An annotation is unknown, contradicts another or has a wrong value; all paths answer 503.",
-    "invalid-policy": "The policy, or an annotation that stands for one, does not parse; all paths answer 503.",
+    "invalid-policy": "A policy, or an annotation that stands for one, does not parse; all paths answer 503.",
+    "policy-not-found": "The namespace has no Policy that policy_ref names; all paths answer 503.",
+    "policy-not-granted": "A Policy of another namespace is not there, or not usable from here; all paths answer 503.",
+    "policy-not-accepted": "A Policy that is named has a mistake, or does not go with the rest; all paths answer 503.",
+    "policy-not-tried": "A policy that would only be tried cannot be; all else is in force.",
+    "class-parameters-not-found": "What the IngressClass names as its parameters is missing; all paths answer 503.",
+    "invalid-class-parameters": "The parameters of the IngressClass cannot be used; all paths answer 503.",
     "invalid-host": "The host of a rule is no DNS name, or is missing; the rule is not routed.",
     "invalid-path": "A path is not in normal form, reserved, or no RE2 pattern where one is wanted; it is not routed.",
     "conflict": "The same path of the same host is claimed twice; the first claim is served.",

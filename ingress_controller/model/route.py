@@ -135,6 +135,7 @@ class Route:
         policy: who may.
         action: what they get.
         about: what people are told of it.
+        shadow: a policy that is tried: Envoy counts and logs what it would decide, and does not act on it.
     """
 
     id: str
@@ -144,6 +145,7 @@ class Route:
     policy: Policy
     action: Forward | Unavailable
     about: About = About()
+    shadow: Policy | None = None
 
     @property
     def path(self) -> str:

@@ -4,15 +4,18 @@ In: nothing. Out: ``KINDS``, from which sources know what to list and watch, and
 """
 
 from dataclasses import dataclass
+from typing import Final
 
 from ingress_controller.objects.views import (
     EndpointSlice,
     Ingress,
     IngressClass,
+    IngressClassParameters,
     KubernetesObject,
     Namespace,
     Secret,
     Service,
+    SharedPolicy,
 )
 
 
@@ -26,6 +29,7 @@ class Kind:
         view: the struct that an object of this kind becomes.
         namespaced: whether objects live in namespaces.
         field_selector: what the API server is asked to leave out of lists and watches.
+        own: a kind of this project, which a cluster may not know.
     """
 
     api_version: str
@@ -33,6 +37,7 @@ class Kind:
     view: type[KubernetesObject]
     namespaced: bool = True
     field_selector: str = ""
+    own: bool = False
 
     @property
     def name(self) -> str:
@@ -45,6 +50,9 @@ class Kind:
         return f"{root}/namespaces/{namespace}/{self.plural}" if namespace else f"{root}/{self.plural}"
 
 
+GROUP: Final = "ingress.pomerium.io"
+"""The API group of this project's own kinds."""
+
 KINDS = (
     Kind("networking.k8s.io/v1", "ingressclasses", IngressClass, namespaced=False),
     Kind("networking.k8s.io/v1", "ingresses", Ingress),
@@ -53,6 +61,9 @@ KINDS = (
     # A Helm release is a Secret of up to 1 MiB that no Ingress can refer to.
     Kind("v1", "secrets", Secret, field_selector="type!=helm.sh/release.v1"),
     Kind("v1", "namespaces", Namespace, namespaced=False),
+    Kind(f"{GROUP}/v1alpha1", "policies", SharedPolicy, own=True),
+    Kind(f"{GROUP}/v1alpha1", "ingressclassparameters", IngressClassParameters, namespaced=False, own=True),
 )
 
 BY_NAME = {(kind.api_version, kind.name): kind for kind in KINDS}
+BY_VIEW = {kind.view: kind for kind in KINDS}

@@ -56,11 +56,15 @@ def read(kind: Kind, raw: Mapping[str, Any], where: str = "") -> KubernetesObjec
         return msgspec.convert(raw, kind.view)
     except (msgspec.ValidationError, UnicodeEncodeError) as error:
         place = ": ".join(filter(None, (where, str(ref or kind.name))))
-        return Malformed(place, _in_full(str(error), raw), ref)
+        return Malformed(place, _in_full(str(error), kind, raw), ref)
 
 
-def _in_full(message: str, raw: Mapping[str, Any]) -> str:
-    """Add what msgspec leaves out: the key of a map (``[...]``), and the words that are allowed."""
+def _in_full(message: str, kind: Kind, raw: Mapping[str, Any]) -> str:
+    """Add what msgspec leaves out: the key of a map (``[...]``), and the words or fields that are allowed."""
+    if message.startswith("Object contains unknown field"):
+        (spec,) = (field.type for field in msgspec.structs.fields(kind.view) if field.name == "spec")
+        known = (field.encode_name for field in msgspec.structs.fields(spec))
+        return f"{message}, only {' and '.join(known)} are allowed"
     for path, wanted in _MAPS.items():
         if message.endswith(f"`$.{path}[...]`"):
             values = reduce(lambda found, field: found[field], path.split("."), raw)

@@ -38,6 +38,10 @@ class Store:
         found = self._objects.get(view.KIND, {}).get(ObjectRef(view.KIND, namespace, name))
         return found if isinstance(found, view) else None
 
+    def find(self, ref: ObjectRef) -> KubernetesObject | None:
+        """The object of any kind by its reference, if it is there."""
+        return self._objects.get(ref.kind, {}).get(ref)
+
     def all(self, view: type[_View]) -> Iterable[_View]:
         """All objects of a kind, in no particular order."""
         return [found for found in self._objects.get(view.KIND, {}).values() if isinstance(found, view)]

@@ -1,13 +1,14 @@
 """The kinds of object that are read, each with the fields that are used.
 
 In: raw objects (decoded by `ingress_controller.objects.read`). Out: frozen structs. Field names and meanings are
-those of the Kubernetes API reference (networking.k8s.io/v1, core/v1, discovery.k8s.io/v1), in snake case.
+those of the Kubernetes API reference (networking.k8s.io/v1, core/v1, discovery.k8s.io/v1) and of this project's own
+``manifests/crds.yaml``, in snake case.
 Generated client models are not used: they are an order of magnitude slower to build and larger to keep.
 """
 
 import socket
 from collections.abc import Mapping
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from msgspec import Meta, Struct, field
 
@@ -31,6 +32,7 @@ class Metadata(_View, frozen=True):
     namespace: str = ""
     uid: str = ""
     resource_version: str = ""
+    generation: int = 0
     creation_timestamp: str | None = ""
     deletion_timestamp: str | None = None
     annotations: Mapping[str, str] | None = None
@@ -161,10 +163,21 @@ class Ingress(_Object, frozen=True):
     status: LoadBalanced = LoadBalanced()
 
 
+class IngressClassParametersReference(_View, frozen=True):
+    """The object with further parameters of a class; ``scope`` is ``Cluster`` or ``Namespace``."""
+
+    kind: str
+    name: str
+    api_group: str | None = ""
+    namespace: str | None = ""
+    scope: str | None = "Cluster"
+
+
 class IngressClassSpec(_View, frozen=True):
-    """Which controller serves the class."""
+    """Which controller serves the class, and by which parameters."""
 
     controller: str = ""
+    parameters: IngressClassParametersReference | None = None
 
 
 class IngressClass(_Object, frozen=True):
@@ -282,4 +295,58 @@ class Namespace(_Object, frozen=True):
     KIND: ClassVar[str] = "Namespace"
 
 
-KubernetesObject = Ingress | IngressClass | Service | EndpointSlice | Secret | Namespace
+class Condition(_View, frozen=True):
+    """meta/v1 Condition: one aspect of an object's state. ``status`` is True, False or Unknown."""
+
+    type: str
+    status: str
+    reason: str = ""
+    message: str = ""
+    observed_generation: int = 0
+    last_transition_time: str | None = None
+
+
+class Conditioned(_View, frozen=True):
+    """The status of this project's own kinds."""
+
+    conditions: tuple[Condition, ...] | None = None
+
+
+class PolicySpec(_View, frozen=True, forbid_unknown_fields=True):
+    """Rules as they are written, and the namespaces that may refer to them besides their own."""
+
+    rules: tuple[Any, ...]
+    usable_from: tuple[str, ...] = ()
+
+
+class SharedPolicy(_Object, frozen=True):
+    """ingress.pomerium.io/v1alpha1 Policy."""
+
+    KIND: ClassVar[str] = "Policy"
+
+    spec: PolicySpec
+    status: Conditioned = Conditioned()
+
+
+class IngressClassParametersSpec(_View, frozen=True, forbid_unknown_fields=True):
+    """Rules as they are written: denials for every Ingress of a class, and what holds where an Ingress says nothing."""
+
+    mandatory_deny: tuple[Any, ...]
+    default_policy: tuple[Any, ...] = ()
+
+
+class IngressClassParameters(_Object, frozen=True):
+    """ingress.pomerium.io/v1alpha1 IngressClassParameters."""
+
+    KIND: ClassVar[str] = "IngressClassParameters"
+
+    spec: IngressClassParametersSpec
+    status: Conditioned = Conditioned()
+
+
+Shareable = SharedPolicy | IngressClassParameters
+"""The kinds of this project."""
+
+KubernetesObject = (
+    Ingress | IngressClass | Service | EndpointSlice | Secret | Namespace | SharedPolicy | IngressClassParameters
+)

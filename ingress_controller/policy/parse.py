@@ -5,7 +5,7 @@ In: JSON or YAML: one rule or a list of rules, each with ``allow`` and/or ``deny
 parse is not served.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from ingress_controller import strict_yaml
 from ingress_controller.model.policy import All, Any, Constant, Expression, Not, Policy, Rule
@@ -30,10 +30,21 @@ def parse(text: str) -> Policy:
     document = _load(text)
     match document:
         case list():
-            rules = [rule for index, item in enumerate(document) for rule in _rules(item, f"policy[{index}]")]
+            rules = _all_rules(document, "policy")
         case _:
             rules = _rules(document, "policy")
     return combine(rules)
+
+
+def parse_rules(value: Sequence[object], path: str) -> tuple[Rule, ...]:
+    """Read a list of rules that is decoded already; names of rules and places in messages begin with ``path``.
+
+    Raises:
+        PolicyError: for every mistake in it.
+    """
+    rules = _all_rules(value, path)
+    combine(rules)
+    return tuple(rules)
 
 
 def combine(*parts: Iterable[Rule]) -> Policy:
@@ -72,6 +83,10 @@ def _load(text: str) -> object:
         return strict_yaml.load(text)
     except strict_yaml.YAMLError as error:
         raise PolicyError(f"parsing policy: {error}") from None
+
+
+def _all_rules(items: Sequence[object], path: str) -> list[Rule]:
+    return [rule for index, item in enumerate(items) for rule in _rules(item, f"{path}[{index}]")]
 
 
 def _rules(value: object, path: str) -> list[Rule]:

@@ -1,6 +1,6 @@
 """An Event as the API server takes and gives it: ``events.k8s.io/v1``.
 
-In: what is to be said of an Ingress; JSON of a list. Out: bodies of POST and PATCH; :class:`Event` values.
+In: what is to be said of an object; JSON of a list. Out: bodies of POST and PATCH; :class:`Event` values.
 The limits are those of the API's validation (`pkg/apis/core/validation/events.go` of Kubernetes).
 """
 
@@ -12,7 +12,8 @@ import msgspec
 
 from ingress_controller.kubernetes_api import KubernetesApi
 from ingress_controller.model.reference import ObjectRef
-from ingress_controller.objects.views import Ingress
+from ingress_controller.objects.kinds import BY_VIEW
+from ingress_controller.objects.views import KubernetesObject
 
 API_VERSION = "events.k8s.io/v1"
 CONTROLLER = "pomerium-ingress"
@@ -130,21 +131,26 @@ def to_note(message: str) -> str:
     return encoded[: _NOTE_BYTES - len("…".encode())].decode(errors="ignore") + "…"
 
 
-def to_name(ingress: Ingress, time: datetime) -> str:
-    """A name that sorts by time among the Events of an Ingress, and is new as long as the time is."""
+def to_name(about: KubernetesObject, time: datetime) -> str:
+    """A name that sorts by time among the Events of an object, and is new as long as the time is."""
     suffix = f".{int(time.timestamp() * 1_000_000):016x}"
-    return ingress.metadata.name[: _NAME_CHARACTERS - len(suffix)].rstrip("-.") + suffix
+    return about.metadata.name[: _NAME_CHARACTERS - len(suffix)].rstrip("-.") + suffix
 
 
-def to_regarding(ingress: Ingress) -> Regarding:
-    """The Ingress in its present version, as what an Event is about."""
-    metadata = ingress.metadata
+def to_namespace(about: KubernetesObject) -> str:
+    """Where the Events of an object are; those of objects without a namespace are in ``default``."""
+    return about.metadata.namespace or "default"
+
+
+def to_regarding(about: KubernetesObject) -> Regarding:
+    """The object in its present version, as what an Event is about."""
+    metadata = about.metadata
     return Regarding(
-        kind=ingress.KIND,
+        kind=about.KIND,
         namespace=metadata.namespace,
         name=metadata.name,
         uid=metadata.uid,
-        api_version="networking.k8s.io/v1",
+        api_version=BY_VIEW[type(about)].api_version,
         resource_version=metadata.resource_version,
     )
 

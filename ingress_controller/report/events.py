@@ -1,4 +1,4 @@
-"""Announcements as Events of the Ingress's namespace, for ``kubectl describe`` and whoever else looks.
+"""Announcements as Events of the object's namespace, for ``kubectl describe`` and whoever else looks.
 
 In: outcomes. Out: ``events.k8s.io/v1`` Events by the controller ``pomerium-ingress``. ``kubectl`` shows that name in
 its From column, and ``3s (x4 over 2m)`` for a series. It sorts by a field that these Events do not have, which leaves
@@ -22,7 +22,7 @@ from tenacity import AsyncRetrying, retry_if_exception
 from ingress_controller.kubernetes_api import RETRY_WAIT, ApiError, KubernetesApi, is_transient
 from ingress_controller.model.outcome import Outcome
 from ingress_controller.model.reference import ObjectRef
-from ingress_controller.objects.views import Ingress
+from ingress_controller.objects.views import KubernetesObject
 from ingress_controller.report import event as wire
 from ingress_controller.report.event import Event
 from ingress_controller.report.outcome import Announcement, transitions
@@ -33,11 +33,21 @@ log = structlog.get_logger(__name__)
 _SERIES_GAP = timedelta(minutes=6)
 """Equal announcements that are no further apart are one Event with a count; as long as client-go has it."""
 
-_MAY_APPEAR = frozenset({"service-not-found", "port-not-found", "endpoints-not-found", "secret-not-found"})
+_MAY_APPEAR = frozenset(
+    {
+        "service-not-found",
+        "port-not-found",
+        "endpoints-not-found",
+        "secret-not-found",
+        "policy-not-found",
+        "policy-not-granted",
+        "class-parameters-not-found",
+    }
+)
 """Reasons of problems that the next object to be seen may end."""
 
 _MOST = 16
-"""How many announcements of one outcome are made, and how many may wait for one Ingress: an outage must not make them
+"""How many announcements of one outcome are made, and how many may wait for one object: an outage must not make them
 grow without bound."""
 
 
@@ -53,7 +63,7 @@ class _Key(NamedTuple):
 class _Pending:
     """An announcement that is not written yet, made ``count`` times between ``first`` and ``last``."""
 
-    ingress: Ingress
+    about: KubernetesObject
     announcement: Announcement
     outcome: str
     first: datetime
@@ -93,7 +103,7 @@ class EventReporter:
             instance: the name of the pod or host.
             namespaces: where to look for earlier Events; everywhere when empty.
             now: the clock, with time zone.
-            concurrency: for how many Ingresses Events are written at a time.
+            concurrency: for how many objects Events are written at a time.
             patience: seconds that what an Ingress refers to may take to appear before its absence is announced: of
                 objects that are applied together, the Ingress is often seen first.
         """
@@ -104,20 +114,20 @@ class EventReporter:
         self._patience = patience
         self._stamp = datetime.fromtimestamp(0, UTC)
         self._seeded = False
-        self._held: dict[ObjectRef, tuple[Ingress, Outcome]] = {}
+        self._held: dict[ObjectRef, tuple[KubernetesObject, Outcome]] = {}
         self._announced: dict[ObjectRef, tuple[str, str]] = {}  # Its uid and the digest.
         self._pending: dict[ObjectRef, dict[_Key, _Pending]] = {}
         self._recent = OrderedDict[_Key, _Written]()  # Oldest first.
         self._work = WorkQueue(self._write_pending, concurrency)
 
-    def observe(self, ingress: Ingress, outcome: Outcome) -> None:
-        """Take note of the newest outcome of an Ingress; nothing happens if it is the same as before."""
-        self._held[ingress.ref] = ingress, outcome
+    def observe(self, found: KubernetesObject, outcome: Outcome) -> None:
+        """Take note of the newest outcome of an object; nothing happens if it is the same as before."""
+        self._held[found.ref] = found, outcome
         if self._seeded:
-            self._release(ingress.ref, outcome)
+            self._release(found.ref, outcome)
 
     def forget(self, ref: ObjectRef) -> None:
-        """The Ingress is gone, or no longer ours: what waits to be said of it is dropped."""
+        """The object is gone, or no longer ours: what waits to be said of it is dropped."""
         for remembered in (self._held, self._announced, self._pending):
             remembered.pop(ref, None)
 
@@ -168,8 +178,8 @@ class EventReporter:
             self._recent[key] = _Written(event.metadata.name, event.count, event.last_observed)
             self._recent.move_to_end(key)
 
-    def _announce(self, ingress: Ingress, outcome: Outcome) -> None:
-        ref, uid = ingress.ref, ingress.metadata.uid
+    def _announce(self, about: KubernetesObject, outcome: Outcome) -> None:
+        ref, uid = about.ref, about.metadata.uid
         known_uid, digest = self._announced.get(ref, ("", ""))
         news = transitions(ref, digest if known_uid == uid else None, outcome)
         self._announced[ref] = uid, outcome.digest
@@ -181,14 +191,14 @@ class EventReporter:
         for note, announcement in notes:
             now = self._now()
             key = _Key(uid, announcement.reason, note)
-            earlier = pending.pop(key, _Pending(ingress, announcement, said, now, now, count=0))
-            pending[key] = replace(earlier, ingress=ingress, outcome=said, last=now, count=earlier.count + 1)
+            earlier = pending.pop(key, _Pending(about, announcement, said, now, now, count=0))
+            pending[key] = replace(earlier, about=about, outcome=said, last=now, count=earlier.count + 1)
         while len(pending) > _MOST:
             del pending[next(iter(pending))]
         self._work.mark(ref)
 
     async def _write_pending(self, ref: ObjectRef) -> None:
-        """Write what waits for an Ingress, oldest first."""
+        """Write what waits for an object, oldest first."""
         while pending := self._pending.get(ref):
             key = next(iter(pending))
             waiting = pending.pop(key)
@@ -200,7 +210,7 @@ class EventReporter:
 
     async def _write(self, key: _Key, pending: _Pending) -> None:
         """Make the Event of an equal announcement shortly before a longer series, or a new Event."""
-        namespace = pending.ingress.metadata.namespace
+        namespace = wire.to_namespace(pending.about)
         written = self._recall(key, pending.first)
         if written:
             written = replace(written, count=written.count + pending.count, last=pending.last)
@@ -234,11 +244,11 @@ class EventReporter:
     def _to_event(self, key: _Key, pending: _Pending) -> Event:
         # A microsecond apart at least, so that names differ and keep the order.
         self._stamp = max(pending.first, self._stamp + timedelta(microseconds=1))
-        ingress, announcement = pending.ingress, pending.announcement
+        about, announcement = pending.about, pending.announcement
         return Event(
             metadata=wire.EventMetadata(
-                name=wire.to_name(ingress, self._stamp),
-                namespace=ingress.metadata.namespace,
+                name=wire.to_name(about, self._stamp),
+                namespace=wire.to_namespace(about),
                 annotations={wire.OUTCOME_ANNOTATION: pending.outcome},
             ),
             event_time=wire.to_time(pending.first),
@@ -248,6 +258,6 @@ class EventReporter:
             type=announcement.type,
             reason=announcement.reason,
             note=key.note,
-            regarding=wire.to_regarding(ingress),
+            regarding=wire.to_regarding(about),
             series=wire.to_series(pending.count, pending.last),
         )

@@ -9,7 +9,7 @@ import structlog
 
 from ingress_controller.model.outcome import Outcome
 from ingress_controller.model.reference import ObjectRef
-from ingress_controller.objects.views import Ingress
+from ingress_controller.objects.views import KubernetesObject
 from ingress_controller.report.outcome import transitions
 
 log = structlog.get_logger(__name__)
@@ -21,15 +21,15 @@ class LogReporter:
     def __init__(self) -> None:
         self._announced: dict[ObjectRef, str] = {}
 
-    def observe(self, ingress: Ingress, outcome: Outcome) -> None:
-        """Log what is new about an Ingress."""
-        for announcement in transitions(ingress.ref, self._announced.get(ingress.ref), outcome):
+    def observe(self, found: KubernetesObject, outcome: Outcome) -> None:
+        """Log what is new about an object."""
+        for announcement in transitions(found.ref, self._announced.get(found.ref), outcome):
             say = log.warning if announcement.type == "Warning" else log.info
             say(str(announcement))
-        self._announced[ingress.ref] = outcome.digest
+        self._announced[found.ref] = outcome.digest
 
     def forget(self, ref: ObjectRef) -> None:
-        """Drop what is known of an Ingress."""
+        """Drop what is known of an object."""
         self._announced.pop(ref, None)
 
     async def run(self) -> None:

@@ -2,7 +2,8 @@
 
 In: a client of the API server. Out: batches. The first holds everything and is marked synced; each later one is what
 arrived together on one watch. Nothing comes before every kind has been listed, so that no half-read cluster is
-served. When the API server is away nothing comes either: the last state stays.
+served. When the API server is away nothing comes either: the last state stays. A cluster need not know this project's
+own kinds: then there are none, until it does.
 """
 
 import asyncio
@@ -60,12 +61,12 @@ class Cluster:
     def _reflectors(self) -> Iterable[Reflector]:
         for kind in self._kinds:
             if not self._namespaces:
-                yield Reflector(self._api, kind)
+                yield Reflector(self._api, kind, optional=kind.own)
             elif kind.namespaced:
                 namespaces = self._service_namespaces if kind.view is Service else self._namespaces
-                yield from (Reflector(self._api, kind, namespace) for namespace in namespaces)
+                yield from (Reflector(self._api, kind, namespace, optional=kind.own) for namespace in namespaces)
             elif kind.view is not Namespace:
-                yield Reflector(self._api, kind, optional=kind.view is IngressClass)
+                yield Reflector(self._api, kind, optional=kind.own or kind.view is IngressClass)
 
 
 class _Joined:

@@ -2,9 +2,11 @@
 
 In: the bytes of a page, of a watch's line, of an object in one of them. Out: a :class:`Page`, an :class:`Event`, an
 :class:`Observation`. Objects stay bytes until each is decoded on its own, straight into its view, so that a bad one
-spoils no other.
+spoils no other. What is nested beyond reason is cut out, or it would end the decoder: free-form fields of a custom
+resource may be nested as deep as their author likes.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +19,9 @@ from ingress_controller.objects.change import Batch, Change
 from ingress_controller.objects.kinds import Kind
 from ingress_controller.objects.read import Malformed, read
 from ingress_controller.objects.views import KubernetesObject
+
+_MAX_DEPTH = 100
+_TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{}]', re.DOTALL)
 
 
 class ListMeta(msgspec.Struct, frozen=True, rename="camel"):
@@ -97,12 +102,35 @@ def to_batch(observations: Iterable[Observation]) -> Batch:
 
 def parse_page(body: bytes) -> Page:
     """Decode a page of a list. Raises :class:`msgspec.DecodeError`."""
-    return _PAGE.decode(body)
+    try:
+        return _PAGE.decode(body)
+    except RecursionError:
+        return _PAGE.decode(_cut(body))
 
 
 def parse_event(line: bytes) -> Event:
     """Decode a line of a watch. Raises :class:`msgspec.DecodeError`."""
-    return _EVENT.decode(line)
+    try:
+        return _EVENT.decode(line)
+    except RecursionError:
+        return _EVENT.decode(_cut(line))
+
+
+def _cut(body: bytes) -> bytes:
+    """The same JSON with ``null`` in place of each list and map that is nested too deep."""
+    kept: list[bytes] = []
+    depth = start = 0
+    for token in _TOKEN.finditer(body):
+        if token[0] in b"[{":
+            depth += 1
+            if depth > _MAX_DEPTH and start <= token.start():
+                kept += (body[start : token.start()], b"null")
+                start = len(body)
+        elif token[0] in b"]}":
+            if depth == _MAX_DEPTH + 1:
+                start = token.end()
+            depth -= 1
+    return b"".join((*kept, body[start:]))
 
 
 def parse_version(raw: msgspec.Raw) -> str:

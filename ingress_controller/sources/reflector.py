@@ -56,7 +56,8 @@ class Reflector:
             api: the client.
             kind: the kind.
             namespace: the only namespace to look at; all when empty.
-            optional: while listing is forbidden, go on as if there were no objects.
+            optional: while the server does not know the kind, or listing is forbidden from the start, go on as if
+                there were no objects.
         """
         self._api = api
         self._kind = kind
@@ -101,17 +102,25 @@ class Reflector:
         try:
             progress = await self._watch(deliver)
         except ApiError as error:
-            if error.status == 410:
+            if error.status in (404, 410):
                 self._version = ""
             raise
         if not progress and monotonic() - began < _STEADY_SECONDS:
             raise InterruptedWatchError("the watch ended as soon as it began")
 
     def _go_without(self, error: ApiError, deliver: Deliver) -> None:
-        if self._optional and error.status == 403 and not self._delivered:
+        if not self._optional or self._without:
+            return
+        if error.status == 404:
+            self._log.info("the server does not know this kind; going on as if there were none")
+            deliver(to_batch(Observation(ref, "", None) for ref in self._known))
+            self._known = {}
+        elif error.status == 403 and not self._delivered:
             self._log.warning("missing permission; going on as if there were none", verb="list", error=error.message)
             deliver(Batch())
-            self._delivered = self._without = True
+        else:
+            return
+        self._delivered = self._without = True
 
     async def _list(self) -> Batch:
         """Read everything, by pages, and tell how it differs from what is known."""
@@ -196,12 +205,14 @@ class Reflector:
         error = state.outcome.exception() if state.outcome else None
         seconds = round(state.next_action.sleep, 1) if state.next_action else 0.0
         verb = "watch" if self._version else "list"
-        if isinstance(error, ApiError) and error.status == 403 and self._without:
-            self._log.debug("still no permission", verb=verb, retry_seconds=seconds)
+        if isinstance(error, ApiError) and error.status in (403, 404) and self._without:
+            self._log.debug("still without", verb=verb, error=error.message, retry_seconds=seconds)
         elif isinstance(error, ApiError) and error.status in (401, 403):
             missing = "not authenticated" if error.status == 401 else "missing permission"
             self._log.warning(missing, verb=verb, error=error.message, retry_seconds=seconds)
         elif isinstance(error, ApiError) and error.status == 410:
             self._log.info("the server has forgotten the version; listing again", retry_seconds=seconds)
+        elif isinstance(error, ApiError) and error.status == 404 and self._optional:
+            self._log.info("the server no longer knows this kind; listing again", retry_seconds=seconds)
         else:
             self._log.warning("request failed", verb=verb, error=str(error) or repr(error), retry_seconds=seconds)

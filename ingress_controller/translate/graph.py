@@ -19,13 +19,21 @@ from ingress_controller.model.secret import Material
 from ingress_controller.model.upstream import Endpoints, ServicePort, Upstream
 from ingress_controller.objects.change import Change
 from ingress_controller.objects.store import Store
-from ingress_controller.objects.views import EndpointSlice, Ingress, IngressClass
-from ingress_controller.translate.classes import is_ours, our_classes
+from ingress_controller.objects.views import (
+    EndpointSlice,
+    Ingress,
+    IngressClass,
+    IngressClassParameters,
+    SharedPolicy,
+)
+from ingress_controller.translate import shared
+from ingress_controller.translate.classes import Ours, is_ours, our_classes
 from ingress_controller.translate.endpoints import resolve
 from ingress_controller.translate.host import assemble
 from ingress_controller.translate.index import Index
 from ingress_controller.translate.ingress import Compiled, compile_ingress
 from ingress_controller.translate.options import Options
+from ingress_controller.translate.shared import Shared, compile_shared
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +70,8 @@ class Graph:
     def __init__(self, options: Options, store: Store) -> None:
         self._options = options
         self._store = store
-        self._classes: frozenset[str | None] = frozenset()
+        self._classes: Ours = {}
+        self._shared: dict[ObjectRef, Shared] = {}
         self._compiled: dict[ObjectRef, Compiled] = {}
         self._hosts: dict[str, Host] = {}
         self._conflicts: dict[str, tuple[Problem, ...]] = {}
@@ -83,13 +92,17 @@ class Graph:
         """Take in changes and compile what they concern."""
         ingresses: set[ObjectRef] = set()
         services: set[ObjectRef] = set()
+        rules: set[ObjectRef] = set()
         for change in changes:
             before = self._store.apply(change)
+            if change.ref.kind in shared.KINDS:
+                rules.add(change.ref)
+                continue
             ingresses |= self._dependents.of(change.ref)
             if change.ref.kind == Ingress.KIND:
                 ingresses.add(change.ref)
             services |= {s.service for s in (before, change.object) if isinstance(s, EndpointSlice) and s.service}
-        ingresses |= self._reclassified()
+        ingresses |= self._reclassified() | self._compile_shared(rules)
         touched = self._compile(ingresses)
         upstreams, ports = self._settle_upstreams(touched.upstreams)
         reached = {name for port in self._resolve(ports, services) for name in self._port_users.of(port)}
@@ -97,7 +110,7 @@ class Graph:
         secrets = self._settle_secrets(touched.secrets)
         hosts, disputed = self._assemble(touched.hosts)
         concerned = (self._users.of(name) for name in reached)
-        outcomes = self._judge(ingresses.union(disputed, *concerned))
+        outcomes = self._judge(ingresses.union(rules, disputed, *concerned))
         return Update(hosts, upstreams, secrets, endpoints, outcomes)
 
     def serves(self, ingress: ObjectRef) -> bool:
@@ -111,8 +124,12 @@ class Graph:
         """
         if not is_ours(ingress, self._classes, self._options):
             return ()
-        problems = _compile(ingress, Store(), self._options).problems
+        problems = _compile(ingress, Store(), self._options, {}).problems
         return tuple(problem for problem in problems if problem.reason in OF_THE_OBJECT)
+
+    def outcome(self, ref: ObjectRef) -> Outcome | None:
+        """What became of an Ingress, or of rules that Ingresses use; ``None`` if it is not there or not ours."""
+        return self._outcomes.get(ref)
 
     def refuse(self, kind: Refused, name: str, message: str) -> Update:
         """Take note that Envoy refused something; that holds until it changes."""
@@ -131,6 +148,25 @@ class Graph:
             return set()
         self._classes = classes
         return {ingress.ref for ingress in self._store.all(Ingress)}
+
+    def _compile_shared(self, refs: Iterable[ObjectRef]) -> set[ObjectRef]:
+        """Compile rules that Ingresses share. Returns the Ingresses for which that makes a difference."""
+        users: set[ObjectRef] = set()
+        for ref in refs:
+            after = self._compile_one_shared(ref)
+            if _replace(self._shared, ref, after):
+                _replace(self._fingerprints, ref, _fingerprint(after) if after else None)
+                users |= self._dependents.of(ref)
+        return users
+
+    def _compile_one_shared(self, ref: ObjectRef) -> Shared | None:
+        found = self._store.find(ref)
+        if not isinstance(found, SharedPolicy | IngressClassParameters):
+            return None
+        try:
+            return compile_shared(found)
+        except Exception as error:  # noqa: BLE001 (as for an Ingress)
+            return shared.failed(ref, error)
 
     def _compile(self, ingresses: Iterable[ObjectRef]) -> _Touched:
         """Compile Ingresses. Returns the names of what this concerns."""
@@ -154,7 +190,7 @@ class Graph:
         ingress = self._store.get(Ingress, ref.namespace, ref.name)
         if ingress is None or not is_ours(ingress, self._classes, self._options):
             return None
-        return _compile(ingress, self._store, self._options)
+        return _compile(ingress, self._store, self._options, self._shared)
 
     def _settle_upstreams(self, names: Iterable[str]) -> tuple[dict[str, Upstream | None], set[ServicePort]]:
         """Find the upstreams that changed, and the Service ports that they came to use or no longer do."""
@@ -223,11 +259,15 @@ class Graph:
     def _judge(self, ingresses: Iterable[ObjectRef]) -> dict[ObjectRef, Outcome | None]:
         changed: dict[ObjectRef, Outcome | None] = {}
         for ref in ingresses:
-            compiled = self._compiled.get(ref)
-            after = Outcome(self._fingerprints[ref], tuple(self._problems(compiled))) if compiled else None
+            after = Outcome(self._fingerprints[ref], self._problems_of(ref)) if ref in self._fingerprints else None
             if _replace(self._outcomes, ref, after):
                 changed[ref] = after
         return changed
+
+    def _problems_of(self, ref: ObjectRef) -> tuple[Problem, ...]:
+        if ref in self._shared:
+            return tuple(filter(None, (self._shared[ref].problem,)))
+        return tuple(self._problems(self._compiled[ref]))
 
     def _problems(self, compiled: Compiled) -> Iterator[Problem]:
         """Everything that is wrong with an Ingress: on its own, with others, with its endpoints, and to Envoy."""
@@ -256,9 +296,9 @@ def _no_endpoints(ingress: ObjectRef, port: ServicePort) -> Problem:
     )
 
 
-def _compile(ingress: Ingress, store: Store, options: Options) -> Compiled:
+def _compile(ingress: Ingress, store: Store, options: Options, shared_rules: Mapping[ObjectRef, Shared]) -> Compiled:
     try:
-        return compile_ingress(ingress, store, options)
+        return compile_ingress(ingress, store, options, shared_rules)
     except Exception as error:  # noqa: BLE001 (a mistake of ours in one object's case must not stop the others)
         return _failed(ingress, error)
 
@@ -270,9 +310,12 @@ def _failed(ingress: Ingress, error: Exception) -> Compiled:
     return Compiled(ingress.ref, "", {}, (), {}, None, {}, (problem,), frozenset())
 
 
-def _fingerprint(compiled: Compiled) -> str:
-    served = (compiled.routes, compiled.upstreams, compiled.certificates, compiled.client_ca)
-    return hashlib.sha256(repr(served).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+def _fingerprint(compiled: Compiled | Shared) -> str:
+    if isinstance(compiled, Compiled):
+        made: object = (compiled.routes, compiled.upstreams, compiled.certificates, compiled.client_ca)
+    else:
+        made = compiled
+    return hashlib.sha256(repr(made).encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def _replace(values: dict[_Key, _Value], key: _Key, after: _Value | None) -> bool:

@@ -23,13 +23,14 @@ from ingress_controller.model.upstream import Upstream
 from ingress_controller.objects.store import Store
 from ingress_controller.objects.views import Ingress, Secret
 from ingress_controller.policy.certificates import resolve as resolve_certificates
-from ingress_controller.translate import certificates, secrets
+from ingress_controller.translate import access, certificates, secrets
 from ingress_controller.translate.backends import Backend, BackendError, resolve, service_of
 from ingress_controller.translate.claims import Claim, claims
 from ingress_controller.translate.forwarding import about, forward
 from ingress_controller.translate.matching import check_tunnel, parse_host, parse_path
 from ingress_controller.translate.options import Options
 from ingress_controller.translate.secrets import Named
+from ingress_controller.translate.shared import Shared
 
 _CONTEXT = "parsing ingress: "
 _NEEDS_USER = Rule("deny", "kubernetes_service_account_token", Not(AuthenticatedUser()))
@@ -65,11 +66,16 @@ class Compiled:
     depends: frozenset[ObjectRef]
 
 
-def compile_ingress(ingress: Ingress, store: Store, options: Options) -> Compiled:
-    """Compile an Ingress as far as it can be."""
+def compile_ingress(ingress: Ingress, store: Store, options: Options, shared: Mapping[ObjectRef, Shared]) -> Compiled:
+    """Compile an Ingress as far as it can be; ``shared`` are the rules of other objects that it may use."""
     parsed = _parse_annotations(ingress, options)
-    named = secrets.resolve(ingress, parsed.settings.secrets, parsed.settings.headers, store, options.prefix)
-    builder = _Builder(ingress, replace(parsed, problems=(*parsed.problems, *named.problems)), named, store, options)
+    who = access.resolve(ingress, parsed, store, shared, options)
+    names = parsed.settings.secrets
+    named = secrets.resolve(ingress, names, parsed.settings.headers, store, options.prefix)
+    closing = (*who.closing, *named.problems)
+    parsed = replace(parsed, policy=_bound(who.policy, names), problems=closing)
+    shadow = _bound(who.shadow, names) if who.shadow else None
+    builder = _Builder(ingress, parsed, shadow, named, store, options)
     for claim in claims(ingress):
         builder.add(claim)
     chosen, missing = _certificates(ingress, sorted(builder.routes), store)
@@ -81,20 +87,29 @@ def compile_ingress(ingress: Ingress, store: Store, options: Options) -> Compile
         certificates=chosen,
         client_ca=named.the("tls_downstream_client_ca"),
         secrets=named.materials,
-        problems=(*parsed.problems, *named.problems, *builder.problems, *missing),
-        depends=frozenset(_dependencies(ingress, parsed.settings.secrets)),
+        problems=(*closing, *who.tried, *builder.problems, *missing),
+        depends=who.depends.union(_dependencies(ingress, names)),
     )
 
 
 class _Builder:
     """Turns the claims of one Ingress into routes; collects problems and upstreams on the way."""
 
-    def __init__(self, ingress: Ingress, parsed: Parsed, named: Named, store: Store, options: Options) -> None:
+    def __init__(
+        self,
+        ingress: Ingress,
+        parsed: Parsed,
+        shadow: Policy | None,
+        named: Named,
+        store: Store,
+        options: Options,
+    ) -> None:
         self.problems: list[Problem] = []
         self.routes: dict[str, list[Route]] = {}
         self.upstreams: dict[str, Upstream] = {}
         self._ingress = ingress
         self._parsed = parsed
+        self._shadow = shadow
         self._named = named
         self._store = store
         self._options = options
@@ -150,7 +165,7 @@ class _Builder:
         self.upstreams[backend.upstream.name] = backend.upstream
         action = forward(self._parsed.settings, self._named, backend)
         shown = about(self._parsed.settings.description)
-        return Route(name, host, ref, match, self._parsed.policy, action, shown)
+        return Route(name, host, ref, match, self._parsed.policy, action, shown, self._shadow)
 
     def _backend(self, claim: Claim) -> Backend:
         if claim.backend is None:
@@ -178,10 +193,13 @@ def _parse_annotations(ingress: Ingress, options: Options) -> Parsed:
         key = f"{options.prefix}/{name}"
         text = f"{_CONTEXT}annotations: {key} {message}"
         problems.append(Problem(ingress.ref, f"metadata.annotations[{key}]", "invalid-annotation", text))
-    policy = resolve_certificates(parsed.policy, asked=settings.secrets.tls_downstream_client_ca is not None)
-    if settings.secrets.service_account_token:
-        policy = replace(policy, deny=(_NEEDS_USER, *policy.deny))
-    return replace(parsed, policy=policy, problems=tuple(problems))
+    return replace(parsed, problems=tuple(problems))
+
+
+def _bound(policy: Policy, names: SecretNames) -> Policy:
+    """A policy as it counts for an Ingress that names these Secrets."""
+    bound = resolve_certificates(policy, asked=names.tls_downstream_client_ca is not None)
+    return replace(bound, deny=(_NEEDS_USER, *bound.deny)) if names.service_account_token else bound
 
 
 def _misfits(settings: Settings, asked: Sequence[Claim]) -> Iterator[tuple[str, str]]:

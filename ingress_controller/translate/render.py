@@ -60,6 +60,7 @@ def _route(route: Route, upstreams: Mapping[str, Upstream], endpoints: Mapping[s
             shown
             | _forward(route, route.action, upstreams[route.action.upstream], endpoints)
             | {"policy": describe(route.policy)}
+            | ({} if route.shadow is None else {"shadow_policy": describe(route.shadow)})
         )
     return shown | {"unavailable": route.action.reason}
 

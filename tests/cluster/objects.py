@@ -9,7 +9,7 @@ from tests import manifests
 from tests.cluster.ingresses import INGRESS
 from tests.cluster.program import POD_PORT
 from tests.envoy_process import eventually
-from tests.manifests import PREFIX, PUBLIC, documents, make_service
+from tests.manifests import PREFIX, PUBLIC, documents, make_parameters_reference, make_service
 from tests.real_servers import ControlPlane, make_endpoint_slice
 
 CONTROLLER = "pomerium.io/ingress-controller"
@@ -37,14 +37,18 @@ def make_web(namespace: str, address: str, name: str = "web") -> str:
     return documents(make_service(name, namespace=namespace), make_slice(namespace, [address], name))
 
 
-def make_class(name: str, controller: str, *, default: bool = False) -> str:
+def make_class(name: str, controller: str, *, default: bool = False, parameters: str = "") -> str:
+    """An IngressClass; ``parameters`` is the name of its IngressClassParameters."""
     annotations = {"ingressclass.kubernetes.io/is-default-class": str(default).lower()}
     return json.dumps(
         {
             "apiVersion": "networking.k8s.io/v1",
             "kind": "IngressClass",
             "metadata": {"name": name, "annotations": annotations},
-            "spec": {"controller": controller},
+            "spec": {
+                "controller": controller,
+                **({"parameters": make_parameters_reference(parameters)} if parameters else {}),
+            },
         }
     )
 

@@ -6,9 +6,12 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from ingress_controller.kubernetes_api import KubernetesApi, connect
+from ingress_controller.objects.kinds import BY_VIEW
+from ingress_controller.objects.views import IngressClassParameters, SharedPolicy
 from tests.cluster.conftest import MANIFESTS
 from tests.cluster.objects import (
     annotate,
@@ -21,12 +24,14 @@ from tests.cluster.objects import (
 )
 from tests.cluster.program import Program, pod, running
 from tests.envoy_process import eventually
+from tests.manifests import make_parameters, make_shared_policy
 from tests.real_servers import ControlPlane
 
 Right = tuple[str, str, str]
 """API group, resource, verb."""
 
 REFUSAL = re.compile(r'cannot (\w+) resource "([^"]+)" in API group "([^"]*)"')
+POLICY, PARAMETERS = BY_VIEW[SharedPolicy], BY_VIEW[IngressClassParameters]
 RBAC = "rbac.authorization.k8s.io"
 
 
@@ -82,17 +87,22 @@ async def grant(control_plane: ControlPlane, kubeconfig: Path, rights: set[Right
 
 
 async def next_refusals(program: Program, api: KubernetesApi, namespace: str, known: set[Right]) -> set[Right]:
-    """Change an Ingress, so that there is something to say, until the log names more missing rights."""
+    """Change objects, so that there is something to say, until the log names more missing rights."""
     numbers = itertools.count()
 
     async def are_there() -> bool:
-        await annotate(api, namespace, "web", timeout=f"{10 + next(numbers) % 2}s")
+        number = next(numbers) % 2
+        await annotate(api, namespace, "web", timeout=f"{10 + number}s")
+        deny = [{"deny": {"or": [{"http_path": f"/{number}"}]}}]
+        await api.request("PATCH", f"{POLICY.path(namespace)}/office", body={"spec": {"rules": deny}})
+        await api.request("PATCH", f"{PARAMETERS.path()}/{namespace}", body={"spec": {"mandatoryDeny": deny}})
         return bool(refused(program) - known)
 
     await eventually(are_there, f"a refusal beyond {known}")
     return refused(program) - known
 
 
+@pytest.mark.usefixtures("rights")
 async def test_each_right_of_the_manifests_is_needed_and_no_other(
     control_plane: ControlPlane, api: KubernetesApi, namespace: str
 ) -> None:
@@ -101,6 +111,7 @@ async def test_each_right_of_the_manifests_is_needed_and_no_other(
     kubeconfig = await control_plane.make_user([])
     await show_addresses(control_plane, f"{namespace}/proxy", "192.0.2.7")
     ingress = make_ingress(namespace, "web", host, ingressClassName=namespace)
+    await apply(control_plane, make_shared_policy("office", namespace=namespace), make_parameters(namespace))
     flags = (f"--name=example.com/{namespace}", f"--update-status-from-service={namespace}/proxy")
     granted, wanted = set[Right](), granted_by_manifests()
     async with pod() as address, running(kubeconfig, *flags) as program:
@@ -119,7 +130,7 @@ async def test_each_right_of_the_manifests_is_needed_and_no_other(
 async def test_roles_of_some_namespaces_suffice_but_for_classes(
     control_plane: ControlPlane, api: KubernetesApi, namespace: str
 ) -> None:
-    """IngressClasses are in no namespace: without a right to them there are none, and the log says so."""
+    """IngressClasses and their parameters are in no namespace: without rights there are none, and the log says so."""
     other = await control_plane.make_namespace()
     kubeconfig = await control_plane.make_user("pomerium-ingress-controller", [namespace])
     async with pod() as address, running(kubeconfig, f"--namespaces={namespace}") as program:
@@ -133,7 +144,10 @@ async def test_roles_of_some_namespaces_suffice_but_for_classes(
         await grant(control_plane, kubeconfig, classes)
         await program.until_status(200, f"{namespace}.example.com")
         assert await program.try_to_get(f"{other}.example.com") is None
-        assert refused(program) == {("networking.k8s.io", "ingressclasses", "list")}
+        assert refused(program) == {
+            ("networking.k8s.io", "ingressclasses", "list"),
+            ("ingress.pomerium.io", "ingressclassparameters", "list"),
+        }
 
         async def is_said() -> bool:
             events = await api.request("GET", f"/apis/events.k8s.io/v1/namespaces/{namespace}/events")

@@ -15,6 +15,7 @@ from ingress_controller.envoy.encoder import Encoder
 from ingress_controller.envoy.options import Options as EnvoyOptions
 from ingress_controller.model.certificate import Certificate
 from ingress_controller.model.private import PrivateBytes
+from ingress_controller.model.problem import REASONS
 from ingress_controller.model.route import Forward
 from ingress_controller.model.upstream import Address
 from ingress_controller.objects.change import Change
@@ -29,6 +30,7 @@ from ingress_controller.translate.render import routes_yaml
 
 GOLDEN_INPUTS = sorted(Path(__file__).parents[1].glob("golden/*/*/in.yaml"))
 MUTATIONS = 400
+CLOSING = {reason for reason, what in REASONS.items() if what.endswith("all paths answer 503.")} - {"secret-not-found"}
 bounded = settings(max_examples=150, deadline=None)
 
 
@@ -48,7 +50,7 @@ def translate(objects: Iterable[KubernetesObject | Malformed]) -> Update:
     routes_yaml(hosts.values(), upstreams, endpoints)
     problems = [problem for outcome in update.outcomes.values() if outcome for problem in outcome.problems]
     assert [problem for problem in problems if problem.reason == "internal-error"] == []
-    rejected = {problem.object for problem in problems if problem.reason in {"invalid-annotation", "invalid-policy"}}
+    rejected = {problem.object for problem in problems if problem.reason in CLOSING}
     forwarded = [route for host in hosts.values() for route in host.routes if isinstance(route.action, Forward)]
     assert [route for route in forwarded if route.ingress in rejected] == []
     assert {route.action.upstream for route in forwarded if isinstance(route.action, Forward)} <= upstreams.keys()
@@ -153,6 +155,38 @@ secret = objects(
     type=st.sampled_from(("kubernetes.io/tls", "Opaque")),
     stringData=fields(**{"tls.crt": hostile, "tls.key": hostile}),
 )
+rules = st.lists(policy.map(json.loads), max_size=2)
+shared_policy = objects(
+    "Policy",
+    "ingress.pomerium.io/v1alpha1",
+    spec=st.fixed_dictionaries({"rules": rules}, optional={"usableFrom": st.lists(namespace | hostile, max_size=2)}),
+)
+parameters = st.fixed_dictionaries(
+    {
+        "apiVersion": st.just("ingress.pomerium.io/v1alpha1"),
+        "kind": st.just("IngressClassParameters"),
+        "metadata": st.just({"name": "edge"}),
+        "spec": st.fixed_dictionaries({"mandatoryDeny": rules}, optional={"defaultPolicy": rules}),
+    }
+)
+other_class = st.fixed_dictionaries(
+    {
+        "apiVersion": st.just("networking.k8s.io/v1"),
+        "kind": st.just("IngressClass"),
+        "metadata": st.just({"name": "pomerium"}),
+        "spec": fields(
+            controller=st.just(Options().controller_name),
+            parameters=st.fixed_dictionaries(
+                {"name": st.just("edge")},
+                optional={
+                    "kind": st.sampled_from(("IngressClassParameters", "ConfigMap")),
+                    "apiGroup": st.sampled_from(("ingress.pomerium.io", "")),
+                    "scope": st.sampled_from(("Cluster", "Namespace")),
+                },
+            ),
+        ),
+    }
+)
 ingress = objects("Ingress", "networking.k8s.io/v1", spec=spec)
 GOOD = [
     {
@@ -168,7 +202,9 @@ GOOD = [
         "spec": {"ports": [{"port": 80}]},
     },
 ]
-cluster = st.lists(st.one_of(ingress, ingress, service, endpoint_slice, secret), max_size=6)
+cluster = st.lists(
+    st.one_of(ingress, ingress, service, endpoint_slice, secret, shared_policy, parameters, other_class), max_size=6
+)
 
 
 def read_all(raw: Iterable[Mapping[str, Any]]) -> Iterator[KubernetesObject | Malformed]:

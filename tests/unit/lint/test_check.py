@@ -69,6 +69,12 @@ def test_golden_cases_raise_no_false_alarm(case: Case) -> None:
     assert warnings - {"admits-nobody"} == EXPECTED.get(case.name, set())
 
 
+@pytest.mark.parametrize("name", ["policy-ref/same-namespace", "class-policy/default-policy", "shadow/class-policy"])
+def test_what_others_admit_counts(name: str) -> None:
+    (case,) = (case for case in cases() if case.name == name)
+    assert check(documents(case.manifests), translate_options(case.settings())).findings == ()
+
+
 @pytest.mark.parametrize("case", cases(), ids=lambda case: case.name)
 def test_where_manifests_are_complete_the_errors_are_those_of_translation(case: Case) -> None:
     result = check(documents(case.manifests), translate_options(case.settings()), complete=True)

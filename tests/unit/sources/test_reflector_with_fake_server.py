@@ -1,14 +1,17 @@
 """What a real API server cannot be made to say, from a fake one: broken objects, lines and connections."""
 
 import asyncio
+import json
 from time import monotonic
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
+from tenacity import wait_fixed
 
 from ingress_controller.model.reference import ObjectRef
-from ingress_controller.objects.kinds import BY_NAME
-from ingress_controller.objects.views import Service
+from ingress_controller.objects.kinds import BY_NAME, KINDS
+from ingress_controller.objects.views import Service, SharedPolicy
 from ingress_controller.sources import reflector
 from ingress_controller.sources.cluster import Cluster
 from tests.fake_api_server import FakeApiServer, event, page, plain, refusal, stream
@@ -184,3 +187,48 @@ async def test_nothing_comes_before_every_kind_is_listed() -> None:
         await recorder.until_synced()
         assert recorder.batches[0].synced
         assert set(recorder.objects) == {ref("a"), ObjectRef("Namespace", "", "app")}
+
+
+POLICIES = [kind for kind in KINDS if kind.view is SharedPolicy]
+
+
+def make_policy(name: str, version: str) -> dict[str, Any]:
+    return {"metadata": {"name": name, "namespace": "app", "resourceVersion": version}, "spec": {"rules": []}}
+
+
+async def test_a_kind_that_is_not_known_yet_is_looked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It holds nothing up. When it goes again its objects have gone, and it is said once each time."""
+    monkeypatch.setattr(reflector, "RETRY_WAIT", wait_fixed(0.01))
+    away = [refusal(404, "NotFound")] * 5
+    server = FakeApiServer(
+        *away,
+        page([make_policy("a", "1")], "2"),
+        stream(event("ADDED", make_policy("b", "3"))),
+        *away,
+        page([make_policy("c", "9")], "9"),
+    )
+    with capture_logs() as lines:
+        async with server.client() as api, recording(Cluster(api, POLICIES)) as recorder:
+            await recorder.until_synced()
+            assert recorder.objects == {}
+            await recorder.until(lambda: recorder.names("Policy", "app") == {"a", "b"}, "the kind is there")
+            await recorder.until(lambda: not recorder.objects, "the kind has gone")
+            await recorder.until(lambda: recorder.names("Policy", "app") == {"c"}, "it is there again")
+    shown = [line["event"] for line in lines if line["log_level"] != "debug" and line["event"] != "listed"]
+    without = "the server does not know this kind; going on as if there were none"
+    assert shown == [without, "the server no longer knows this kind; listing again", without]
+
+
+async def test_an_object_that_is_nested_without_end_spoils_no_other() -> None:
+    levels = '["[{\\"", ' * 5000 + "1" + "]" * 5000
+    deep = json.dumps(make_policy("deep", "2")).replace("[]", f"[{levels}]")
+    listed = json.dumps({"metadata": {"resourceVersion": "3"}, "items": [make_policy("a", "1"), "DEEP"]})
+    changed = deep.replace('"2"', '"4"').encode()
+    line = b'{"type": "MODIFIED", "object": ' + changed + b"}\n"
+    server = FakeApiServer(
+        plain(listed.replace('"DEEP"', deep).encode()), stream(line + event("ADDED", make_policy("b", "5")), hangs=True)
+    )
+    async with server.client() as api, recording(Cluster(api, POLICIES)) as recorder:
+        await recorder.until(lambda: recorder.names("Policy", "app") == {"a", "b", "deep"}, "all of them")
+        found = recorder.objects[ObjectRef("Policy", "app", "deep")]
+    assert found.metadata.resource_version == "4"
