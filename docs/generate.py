@@ -7,6 +7,7 @@ of policies, the commands. Out: the pages under ``docs/reference``, in which eve
 says when a page is stale.
 """
 
+import inspect
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import click
 
+from ingress_controller.annotations import structs
 from ingress_controller.annotations.settings import Settings as AnnotationSettings
 from ingress_controller.annotations.table import TABLE, Annotation
 from ingress_controller.cli import main
@@ -86,17 +88,34 @@ def annotations() -> Iterator[str]:
     """A section for each annotation."""
     for row in TABLE:
         yield f"### {row.name}\n\n{row.doc}\n"
-        yield f"- Value: {row.type}\n- Default: {_default_of(row)}\n"
+        yield f"- Value: {row.type}\n- Default: {_default_of(row)}{_needs(row)}\n"
         if row.example:
             shown = ((row.name, row.example), *row.besides)
             example = "\n".join(f"{PREFIX}/{name}: {_quoted(value)}" for name, value in shown)
             yield f"```yaml\n{example}\n```\n"
+        if row.struct:
+            yield from _fields(row.struct)
+            yield ""
 
 
 def _quoted(value: str) -> str:
     # A backslash means something inside double quotes.
     quote = "'" if '"' in value or "\\" in value else '"'
     return f"{quote}{value}{quote}"
+
+
+def _needs(row: Annotation) -> str:
+    return f"\n- Needs: [{row.needs}](#{row.needs})" if row.needs else ""
+
+
+def _fields(struct: type) -> Iterator[str]:
+    """What may be in a value that is a map."""
+    yield f"{inspect.getdoc(struct)}\n".replace("``", "`")
+    rows = (
+        (f"`{path}`", f"{value}{', required' if required else ''}", meaning)
+        for path, value, required, meaning in structs.fields(struct)
+    )
+    yield from _table(("field", "value", "meaning"), rows)
 
 
 def _default_of(row: Annotation) -> str:
@@ -108,6 +127,8 @@ def _default_of(row: Annotation) -> str:
             return str(value).lower()
         case timedelta() as value:
             return f"{value.total_seconds():g}s"
+        case str(value):
+            return value
         case _:
             return "none"
 

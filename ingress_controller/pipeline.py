@@ -10,7 +10,6 @@ import textwrap
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import islice
-from typing import Literal
 
 import structlog
 
@@ -23,7 +22,7 @@ from ingress_controller.objects.store import Store
 from ingress_controller.objects.views import Ingress, Service
 from ingress_controller.report.outcome import Reporter
 from ingress_controller.report.status import StatusReporter
-from ingress_controller.translate.graph import Graph, Update
+from ingress_controller.translate.graph import Graph, Refused, Update
 from xds import Cache, Refusal
 
 log = structlog.get_logger(__name__)
@@ -132,6 +131,8 @@ class Pipeline:
         self._metrics.refused.labels(refusal.type_url.rpartition(".")[2]).inc()
         log.error("Envoy refused a resource", type=refusal.type_url, name=refusal.name, message=refusal.message)
         kind = _REFUSABLE.get(refusal.type_url)
+        if refusal.type_url == SECRET and self._graph.delivers(refusal.name):
+            kind = "secret"
         if kind:
             name = host_of(refusal.name) if kind == "host" else refusal.name
             # Envoy may quote the whole resource.
@@ -164,10 +165,11 @@ class Pipeline:
                 status.reporter.release(ingress)
 
 
-_REFUSABLE: dict[str, Literal["host", "upstream"]] = {
+_REFUSABLE: dict[str, Refused] = {
     SCOPE: "host",
     SECRET: "host",
     CLUSTER: "upstream",
     ENDPOINTS: "upstream",
 }
-"""Types whose resources belong to somebody: those named after a host, and those named after an upstream."""
+"""Types whose resources belong to somebody: those named after a host, and those named after an upstream. Secrets that
+annotations name are told apart from the certificates of hosts by name."""

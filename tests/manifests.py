@@ -107,13 +107,17 @@ def make_web(port: int, name: str = "web", namespace: str = "default") -> str:
 
 
 def make_secret(name: str, certificate: bytes, key: bytes, namespace: str = "default") -> str:
-    data = {"tls.crt": certificate, "tls.key": key}
+    return make_secret_of({"tls.crt": certificate, "tls.key": key}, name, "kubernetes.io/tls", namespace)
+
+
+def make_secret_of(data: Mapping[str, bytes], name: str, kind: str = "Opaque", namespace: str = "default") -> str:
+    """A Secret of any type."""
     return json.dumps(
         {
             "apiVersion": "v1",
             "kind": "Secret",
             "metadata": {"name": name, "namespace": namespace},
-            "type": "kubernetes.io/tls",
+            "type": kind,
             "data": {field: base64.b64encode(value).decode() for field, value in data.items()},
         }
     )

@@ -110,7 +110,22 @@ def _conflicts(settings: Settings, written: AbstractSet[str], prefix: str) -> It
     ):
         contradicted = f"contradicts {prefix}/{admits}"
         yield from ((f"{prefix}/{name}", contradicted) for name, given in narrow.items() if wide and given)
+    yield from _unmet(settings, prefix)
     yield from ((f"{prefix}/{name}", message) for name, message in conflicts(settings, written, prefix))
+
+
+def _unmet(settings: Settings, prefix: str) -> Iterator[tuple[str, str]]:
+    """Annotations that have no effect."""
+    for row in TABLE:
+        if row.needs and _value(settings, row) and not _value(settings, BY_NAME[row.needs]):
+            yield f"{prefix}/{row.name}", f"has no effect without {prefix}/{row.needs}"
+    if settings.connection.skip_verify and settings.secrets.tls_custom_ca:
+        yield f"{prefix}/tls_custom_ca_secret", f"has no effect, since {prefix}/tls_skip_verify takes any certificate"
+
+
+def _value(settings: Settings, row: Annotation) -> object:
+    group, field = row.lands
+    return getattr(getattr(settings, group), field)
 
 
 def _twin(row: Annotation) -> str:

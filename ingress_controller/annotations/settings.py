@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from ingress_controller.model.headers import PrefixRewrite, Template
+from ingress_controller.model.load_balancing import LoadBalancing
 from ingress_controller.model.policy import Policy
 
 
@@ -34,10 +35,12 @@ class Matching:
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """How the upstream is reached."""
+    """How the upstream is reached. ``server_name`` is ``None`` for the upstream's own name."""
 
     secure: bool = False
     service_proxy: bool = False
+    server_name: str | None = None
+    skip_verify: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +123,7 @@ class Settings:
     access: Access = field(default_factory=Access)
     matching: Matching = field(default_factory=Matching)
     connection: Connection = field(default_factory=Connection)
+    load_balancing: LoadBalancing = field(default_factory=LoadBalancing)
     forwarding: Forwarding = field(default_factory=Forwarding)
     host_header: HostHeader = field(default_factory=HostHeader)
     headers: Headers = field(default_factory=Headers)

@@ -5,10 +5,12 @@ In: nothing. Out: ``TABLE``, one row an annotation: its name under the prefix, t
 row (and, for a new setting, a field).
 """
 
+import builtins
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ingress_controller.annotations import headers, patterns, sign_in, values
+from ingress_controller.annotations import headers, patterns, sign_in, structs, values
+from ingress_controller.model.load_balancing import CircuitBreakerThresholds, HealthCheck, OutlierDetection
 from ingress_controller.policy.parse import parse as parse_policy
 
 
@@ -26,6 +28,8 @@ class Annotation:
         empty_is_unset: whether empty text means that the annotation is absent, rather than a mistake.
         default: what holds without it, where the default of the field does not say that.
         besides: other annotations that the example needs, with their values.
+        needs: the annotation without which it has no effect, and is a mistake.
+        struct: the table of the fields of a value that is a map, or a list of maps.
     """
 
     name: str
@@ -37,6 +41,8 @@ class Annotation:
     empty_is_unset: bool = True
     default: str = ""
     besides: tuple[tuple[str, str], ...] = ()
+    needs: str | None = None
+    struct: builtins.type | None = None
 
 
 _POLICY = "Pomerium Policy Language, JSON or YAML, at most 1 MiB"
@@ -51,6 +57,8 @@ _EXCEPT = "; none that frames or routes a message or tells an identity"
 _HEADERS = f"a map from header names to values, at most 1000{_EXCEPT}"
 _LINE = "one line of at most 1024 characters"
 _NAMED = "the name of a Secret in the namespace of the Ingress"
+_SERVER_NAME = "a DNS name or an IP address"
+_FIELDS = "a map of the fields below"
 _HEADER_NAMES = "a list of header names, with the same exceptions"
 
 TABLE = (
@@ -114,6 +122,46 @@ TABLE = (
         "service_proxy_upstream", values.boolean, ("connection", "service_proxy"),
         _BOOLEAN, "true",
         "Connect to the Service's cluster IP rather than to its endpoints, as a service mesh wants.",
+    ),
+    Annotation(
+        "tls_server_name", values.server_name, ("connection", "server_name"),
+        _SERVER_NAME, "web.internal.example.com",
+        "Expect this name in the upstream's certificate, and send it (SNI) unless it is an address, rather than "
+        "the upstream's own name.",
+        needs="secure_upstream",
+    ),
+    Annotation(
+        "tls_skip_verify", values.boolean, ("connection", "skip_verify"),
+        _BOOLEAN, "true",
+        "Take any certificate of the upstream: whoever is between may read and change everything.",
+        needs="secure_upstream",
+    ),
+    Annotation(
+        "load_balancing_policy", values.load_balancing_policy, ("load_balancing", "policy"),
+        "round_robin, least_request, random, ring_hash or maglev", "least_request",
+        "Choose endpoints in this way. ring_hash and maglev send a user's requests, and those of an address that "
+        "nobody has signed in from, to the same endpoint.",
+    ),
+    Annotation(
+        "outlier_detection", structs.outlier_detection, ("load_balancing", "outlier_detection"),
+        _FIELDS, "{consecutive_5xx: 3, base_ejection_time: 1m, max_ejection_percent: 50}",
+        "Leave out endpoints for a while whose answers show that they fail.",
+        struct=OutlierDetection,
+    ),
+    Annotation(
+        "health_checks", structs.health_checks, ("load_balancing", "health_check"),
+        f"a list of one: {_FIELDS}",
+        "[{timeout: 1s, interval: 10s, unhealthy_threshold: 2, healthy_threshold: 1, "
+        "http_health_check: {path: /healthz}}]",
+        "Ask endpoints regularly how they are, and leave out those that are not healthy.",
+        struct=HealthCheck,
+    ),
+    Annotation(
+        "circuit_breaker_thresholds", structs.circuit_breaker_thresholds,
+        ("load_balancing", "circuit_breaker_thresholds"),
+        _FIELDS, "{max_connections: 100, max_requests: 200}",
+        "Answer 503 at once to what is more than the upstream can take.",
+        struct=CircuitBreakerThresholds,
     ),
     Annotation(
         "prefix_rewrite", values.path, ("forwarding", "prefix_rewrite"),
@@ -260,11 +308,13 @@ TABLE = (
         "tls_client_secret", values.secret_name, ("secrets", "tls_client"),
         _NAMED, "upstream-client",
         "Show the upstream the certificate of this Secret of type kubernetes.io/tls.",
+        needs="secure_upstream",
     ),
     Annotation(
         "tls_custom_ca_secret", values.secret_name, ("secrets", "tls_custom_ca"),
         _NAMED, "upstream-ca",
         "Verify the upstream's certificate with ca.crt of this Secret, rather than with the system's authorities.",
+        needs="secure_upstream",
     ),
     Annotation(
         "tls_downstream_client_ca_secret", values.secret_name, ("secrets", "tls_downstream_client_ca"),

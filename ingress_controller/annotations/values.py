@@ -5,10 +5,15 @@ wrong and what is allowed; the caller knows which annotation it was. Empty text 
 """
 
 import re
+import socket
+from contextlib import suppress
 from datetime import timedelta
+from typing import get_args
 from urllib.parse import urlsplit
 
 from ingress_controller import strict_yaml
+from ingress_controller.model import load_balancing
+from ingress_controller.objects.names import is_dns_name
 
 _SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 0.001, "s": 1, "m": 60, "h": 3600}
 _DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ns|us|µs|ms|s|m|h))+", re.ASCII)
@@ -75,6 +80,26 @@ def _claim_values(name: str, items: object) -> tuple[str, ...]:
         if not isinstance(item, str | int | bool):
             raise ValueError(f"{name}[{index}]: must be a string, a whole number or a boolean, got {kind_of(item)}")
     return tuple(str(item).lower() if isinstance(item, bool) else str(item) for item in items)
+
+
+def server_name(text: str) -> str:
+    """A DNS name, or an IP address in the form in which it is compared with that of a certificate."""
+    value = text.strip().rstrip(".").lower()
+    for family in (socket.AF_INET, socket.AF_INET6):
+        with suppress(OSError, ValueError):
+            return socket.inet_ntop(family, socket.inet_pton(family, value))
+    if not is_dns_name(value) or value.rpartition(".")[2].isdigit():
+        raise ValueError(f"must be a DNS name or an IP address, got {text.strip()[:80]!r}")
+    return value
+
+
+def load_balancing_policy(text: str) -> load_balancing.Policy:
+    """The name of a policy, in capitals or not."""
+    known: tuple[load_balancing.Policy, ...] = get_args(load_balancing.Policy)
+    for policy in known:
+        if text.strip().lower() == policy:
+            return policy
+    raise ValueError(f"must be {', '.join(known[:-1])} or {known[-1]}, got {text.strip()[:80]!r}")
 
 
 def path(text: str) -> str:

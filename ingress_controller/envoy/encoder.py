@@ -16,8 +16,7 @@ from envoy_data_plane.envoy.config.listener.v3 import Listener
 from envoy_data_plane.envoy.config.route.v3 import RouteConfiguration, ScopedRouteConfiguration
 from envoy_data_plane.envoy.extensions.transport_sockets.tls.v3 import Secret
 
-from ingress_controller.envoy import host, secret
-from ingress_controller.envoy.cluster import cluster, load_assignment
+from ingress_controller.envoy import cluster, host, secret
 from ingress_controller.envoy.filters import session_jwt
 from ingress_controller.envoy.listener import NO_SERVER_NAME, listeners, redirects
 from ingress_controller.envoy.messages import chain_secret, resource_name
@@ -101,7 +100,7 @@ class Encoder:
         }
 
     def _cluster(self, name: str, upstream: Upstream | None) -> Resource | None:
-        return Resource(name, (bytes(cluster(upstream, self._options)),)) if upstream else None
+        return Resource(name, cluster.encode(upstream, self._options)) if upstream else None
 
     def _secrets(self, changed: AbstractSet[str], chained: AbstractSet[str]) -> dict[str, Resource | None]:
         """The certificates of changed hosts, and of those that came to a chain of their own, or had one before."""
@@ -153,7 +152,7 @@ def _assignment(name: str, resolved: Endpoints | None) -> Resource | None:
 
     A cluster waits for the endpoints it asks for, and Envoy does not ask a second time for what it has.
     """
-    return Resource(name, (bytes(load_assignment(name, resolved)),)) if resolved else None
+    return Resource(name, (bytes(cluster.load_assignment(name, resolved)),)) if resolved else None
 
 
 def _secret(name: str, material: Material | None) -> Resource | None:

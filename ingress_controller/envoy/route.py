@@ -16,6 +16,9 @@ from envoy_data_plane.envoy.config.route.v3 import (
     DirectResponseAction,
     Route,
     RouteAction,
+    RouteActionHashPolicy,
+    RouteActionHashPolicyConnectionProperties,
+    RouteActionHashPolicyFilterState,
     RouteActionUpgradeConfig,
     RouteMatch,
 )
@@ -24,7 +27,7 @@ from envoy_data_plane.google.protobuf import Any, Struct
 
 from ingress_controller.envoy import access_log
 from ingress_controller.envoy import policy as compiled_policy
-from ingress_controller.envoy.filters import policy, request_headers, response_headers, scope_fallback
+from ingress_controller.envoy.filters import policy, request_headers, response_headers, scope_fallback, session_state
 from ingress_controller.envoy.messages import pack, regex
 from ingress_controller.model.headers import RequestHeader
 from ingress_controller.model.reference import ObjectRef
@@ -55,6 +58,12 @@ _WEBSOCKET_KEY = HeaderValueOption(
     ),
     append_action=HeaderValueOptionHeaderAppendAction.ADD_IF_ABSENT,
 )
+
+# The user; whoever is not signed in, by address.
+_BY_WHO_ASKS = [
+    RouteActionHashPolicy(filter_state=RouteActionHashPolicyFilterState(key=session_state.SUBJECT), terminal=True),
+    RouteActionHashPolicy(connection_properties=RouteActionHashPolicyConnectionProperties(source_ip=True)),
+]
 
 
 def make_route(route: ModelRoute, *, defaults: bool) -> Route:
@@ -123,6 +132,8 @@ def _forward(match: PathMatch, action: Forward) -> RouteAction:
     made.upgrade_configs = [RouteActionUpgradeConfig(upgrade_type=upgrade) for upgrade in action.upgrades]
     if action.host is not None:
         _rewrite_host(made, action.host)
+    if action.sticky:
+        made.hash_policy = _BY_WHO_ASKS
     if action.path_rewrite is not None:
         _rewrite_path(made, match, action.path_rewrite)
     return made

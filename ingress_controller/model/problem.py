@@ -38,7 +38,8 @@ REASONS: Mapping[Reason, str] = {
     "service-not-found": "The namespace has no such Service, or the rule names no backend; the path answers 503.",
     "port-not-found": "The Service has no such TCP port; the path answers 503.",
     "endpoints-not-found": "The Service's port has no ready endpoint; Envoy answers 503 until there is one.",
-    "backend-not-allowed": "The backend is no Service, or an ExternalName that may not be used; the path answers 503.",
+    "backend-not-allowed": "The backend is no Service, an ExternalName that may not be used, or does not speak what "
+    "an annotation needs; the path answers 503.",
     "secret-not-found": "A Secret is not there. For spec.tls the self-signed bootstrap certificate is shown; for an "
     "annotation all paths answer 503.",
     "invalid-secret": "A Secret that an annotation names has a wrong type, key or value; all paths answer 503.",

@@ -78,6 +78,7 @@ class Forward:
         upgrades: the protocols that a client may change to; others are refused.
         request_headers: changes to the request's headers.
         response_headers: changes to the response's headers.
+        sticky: whether the upstream chooses an endpoint by who asks.
     """
 
     upstream: str
@@ -88,6 +89,7 @@ class Forward:
     upgrades: tuple[Upgrade, ...] = ()
     request_headers: RequestHeaders = field(default_factory=RequestHeaders)
     response_headers: ResponseHeaders = field(default_factory=ResponseHeaders)
+    sticky: bool = False
 
 
 @dataclass(frozen=True, slots=True)

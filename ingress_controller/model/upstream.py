@@ -6,6 +6,7 @@ endpoints are made. Routes with the same Service port and the same settings shar
 
 from dataclasses import dataclass
 
+from ingress_controller.model.load_balancing import EVENLY, LoadBalancing
 from ingress_controller.model.reference import ObjectRef
 
 
@@ -42,9 +43,19 @@ class ServicePort:
 
 @dataclass(frozen=True, slots=True)
 class UpstreamTLS:
-    """TLS towards the upstream: the server name that is sent (SNI) and must be in its certificate."""
+    """TLS towards the upstream.
+
+    Attributes:
+        server_name: a DNS name or an IP address, which must be in its certificate. A name is also sent (SNI).
+        verify: whether the certificate is verified at all.
+        authorities: the name of the secret whose authorities it is verified with; ``None`` for the system's.
+        certificate: the name of the secret whose certificate the upstream is shown; ``None`` for none.
+    """
 
     server_name: str
+    verify: bool = True
+    authorities: str | None = None
+    certificate: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +66,15 @@ class Upstream:
         name: unique among different upstreams; equal for equal ones.
         target: the endpoints of a Service's port, or one address (a cluster IP, or a name that Envoy resolves).
         tls: how to speak TLS to it; ``None`` for plain text.
+        http2: whether to speak HTTP/2, without asking, rather than HTTP/1.1.
+        load_balancing: which of its endpoints get requests; a health check by HTTP or gRPC has its host.
     """
 
     name: str
     target: ServicePort | Address
     tls: UpstreamTLS | None = None
+    http2: bool = False
+    load_balancing: LoadBalancing = EVENLY
 
 
 @dataclass(frozen=True, slots=True)

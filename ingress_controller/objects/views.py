@@ -181,6 +181,7 @@ class ServicePort(_View, frozen=True):
     port: PortNumber
     name: str = ""
     protocol: str = "TCP"
+    app_protocol: str | None = None
     target_port: int | str | None = None
 
 

@@ -1,13 +1,17 @@
 """Backends of an Ingress, as upstreams.
 
-In: a backend, the Service it names and the connection settings. Out: an ``Upstream`` and the Host header that is its
-own, or ``BackendError``.
+In: a backend, the Service it names and the settings about upstreams. Out: an ``Upstream`` and the Host header that is
+its own, or ``BackendError``.
 """
 
+import hashlib
 import ipaddress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from ingress_controller.annotations.settings import Connection
+import msgspec
+
+from ingress_controller.annotations.settings import Connection, Settings
+from ingress_controller.model.load_balancing import EVENLY, LoadBalancing
 from ingress_controller.model.problem import Reason
 from ingress_controller.model.reference import ObjectRef
 from ingress_controller.model.upstream import Address, ServicePort, Upstream, UpstreamTLS
@@ -16,8 +20,12 @@ from ingress_controller.objects.store import Store
 from ingress_controller.objects.views import IngressBackend, Service, ServiceBackendPort
 from ingress_controller.objects.views import ServicePort as ServicePortView
 from ingress_controller.translate.options import Options
+from ingress_controller.translate.secrets import Named
 
 _HEADLESS = "None"
+# The values of a Service port's appProtocol that say how to speak to it.
+_HTTP2 = frozenset({"kubernetes.io/h2c", "grpc"})
+_TLS = frozenset({"https", "kubernetes.io/wss"})
 # Names that systems' hosts files give to loopback addresses.
 _LOCAL_NAMES = frozenset({"localhost", "localhost4", "localhost6", "ip6-localhost", "ip6-loopback"})
 
@@ -43,7 +51,9 @@ def service_of(backend: IngressBackend, namespace: str) -> ObjectRef | None:
     return ObjectRef(Service.KIND, namespace, backend.service.name) if backend.service else None
 
 
-def resolve(backend: IngressBackend, namespace: str, connection: Connection, store: Store, options: Options) -> Backend:
+def resolve(
+    backend: IngressBackend, namespace: str, settings: Settings, named: Named, store: Store, options: Options
+) -> Backend:
     """Find the Service and port of a backend, and say how to reach it.
 
     Raises:
@@ -58,38 +68,112 @@ def resolve(backend: IngressBackend, namespace: str, connection: Connection, sto
     if service is None:
         raise BackendError("service-not-found", f"Service {namespace}/{backend.service.name} not found")
     if service.spec.type == "ExternalName":
-        return _external(service, port, connection, options)
-    return _internal(service, port, connection, options)
+        found = _external(service, port, options)
+    else:
+        found = _internal(service, port, settings.connection, options)
+    return _backend(found, settings, named)
 
 
-def _internal(service: Service, wanted: ServiceBackendPort, connection: Connection, options: Options) -> Backend:
-    port = _port(service, wanted)
-    name = f"{service.metadata.name}.{service.metadata.namespace}.svc"
-    target: ServicePort | Address = port
-    suffix = ""
-    if connection.service_proxy:
-        headless = service.spec.cluster_ip in {"", _HEADLESS}
-        host = f"{name}.{options.cluster_domain}" if headless else service.spec.cluster_ip
-        target, suffix = Address(host, port.port), "/service-proxy"
-    full_name = f"{name}.{options.cluster_domain}"
-    tls = UpstreamTLS(full_name) if connection.secure else None
-    return Backend(Upstream(f"{port}{suffix}{_tls_suffix(tls)}", target, tls), _authority(full_name, port.port, tls))
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """Where requests are sent.
+
+    Attributes:
+        label: the beginning of the upstream's name.
+        target: as in ``Upstream``.
+        host: the upstream's own name.
+        port: the port of the Service.
+        protocol: what the Service says is spoken at its port; empty when it does not say.
+    """
+
+    label: str
+    target: ServicePort | Address
+    host: str
+    port: int
+    protocol: str
 
 
-def _external(service: Service, wanted: ServiceBackendPort, connection: Connection, options: Options) -> Backend:
+def _internal(service: Service, wanted: ServiceBackendPort, connection: Connection, options: Options) -> _Found:
+    view = _port(service, wanted)
+    port = ServicePort(service.ref, view.port, view.name)
+    name = f"{service.metadata.name}.{service.metadata.namespace}.svc.{options.cluster_domain}"
+    protocol = view.app_protocol or ""
+    if not connection.service_proxy:
+        return _Found(str(port), port, name, port.port, protocol)
+    host = name if service.spec.cluster_ip in {"", _HEADLESS} else service.spec.cluster_ip
+    return _Found(f"{port}/service-proxy", Address(host, port.port), name, port.port, protocol)
+
+
+def _external(service: Service, wanted: ServiceBackendPort, options: Options) -> _Found:
     host = service.spec.external_name.rstrip(".").lower()
     _check_external(service, host, options)
     # An ExternalName needs no ports; a number is taken as it is, a name must be among those listed.
-    number = wanted.number or _port(service, wanted).port
-    tls = UpstreamTLS(host) if connection.secure else None
-    name = f"{service.metadata.namespace}/{service.metadata.name}:{number}{_tls_suffix(tls)}"
-    return Backend(Upstream(name, Address(host, number), tls), _authority(host, number, tls))
+    listed = next((port for port in service.spec.ports if _is_wanted(port, wanted)), None)
+    number = wanted.number or (listed or _port(service, wanted)).port
+    label = f"{service.metadata.namespace}/{service.metadata.name}:{number}"
+    return _Found(label, Address(host, number), host, number, (listed and listed.app_protocol) or "")
 
 
-def _port(service: Service, wanted: ServiceBackendPort) -> ServicePort:
+def _backend(found: _Found, settings: Settings, named: Named) -> Backend:
+    tls = _tls(found, settings.connection, named)
+    http2 = found.protocol in _HTTP2
+    authority = _authority(found.host, found.port, tls)
+    name = f"{found.label}{'/tls' if tls else ''}{_digest(settings, named)}"
+    load_balancing = _complete(settings.load_balancing, authority, http2=http2)
+    return Backend(Upstream(name, found.target, tls, http2, load_balancing), authority)
+
+
+def _tls(found: _Found, connection: Connection, named: Named) -> UpstreamTLS | None:
+    if not connection.secure and found.protocol not in _TLS:
+        return None
+    return UpstreamTLS(
+        server_name=connection.server_name or str(_address(found.host) or found.host),
+        verify=not connection.skip_verify,
+        authorities=named.the("tls_custom_ca"),
+        certificate=named.the("tls_client"),
+    )
+
+
+def _digest(settings: Settings, named: Named) -> str:
+    """What tells upstreams of one port apart whose settings differ; empty for those with none."""
+    connection = settings.connection
+    given = (
+        connection.server_name,
+        connection.skip_verify or None,
+        named.the("tls_custom_ca"),
+        named.the("tls_client"),
+        None if settings.load_balancing == EVENLY else settings.load_balancing,
+    )
+    return f"/{hashlib.sha256(repr(given).encode()).hexdigest()[:16]}" if any(given) else ""
+
+
+def _complete(load_balancing: LoadBalancing, authority: str, *, http2: bool) -> LoadBalancing:
+    """Give a health check the host that requests have; otherwise Envoy would send the upstream's name as the host."""
+    check = load_balancing.health_check
+    if check is None:
+        return load_balancing
+    http, grpc = check.http_health_check, check.grpc_health_check
+    if grpc and not http2:
+        known = ", ".join(sorted(_HTTP2))
+        message = f"grpc_health_check needs a port that speaks HTTP/2; the Service's appProtocol must be one of {known}"
+        raise BackendError("backend-not-allowed", f"health_checks: {message}")
+    if http:
+        codec = http.codec_client_type or ("HTTP2" if http2 else None)
+        http = msgspec.structs.replace(http, host=http.host or authority, codec_client_type=codec)
+    if grpc:
+        grpc = msgspec.structs.replace(grpc, authority=grpc.authority or authority)
+    check = msgspec.structs.replace(check, http_health_check=http, grpc_health_check=grpc)
+    return replace(load_balancing, health_check=check)
+
+
+def _is_wanted(port: ServicePortView, wanted: ServiceBackendPort) -> bool:
+    return port.protocol == "TCP" and (port.name == wanted.name if wanted.name else port.port == wanted.number)
+
+
+def _port(service: Service, wanted: ServiceBackendPort) -> ServicePortView:
     for port in service.spec.ports:
-        if port.protocol == "TCP" and (port.name == wanted.name if wanted.name else port.port == wanted.number):
-            return ServicePort(service.ref, port.port, port.name)
+        if _is_wanted(port, wanted):
+            return port
     known = ", ".join(_shown(port) for port in service.spec.ports) or "none"
     name = f"Service {service.metadata.namespace}/{service.metadata.name}"
     raise BackendError("port-not-found", f"{name} has no TCP port {wanted}; it has {known}")
@@ -135,10 +219,6 @@ def _is_odd_address(host: str) -> bool:
     """Whether the name's last label is numeric: resolvers read ``127.1`` and ``0x7f000001`` as addresses."""
     last = host.rpartition(".")[2]
     return last.isdigit() or last.startswith("0x")
-
-
-def _tls_suffix(tls: UpstreamTLS | None) -> str:
-    return "/tls" if tls else ""
 
 
 def _authority(host: str, port: int, tls: UpstreamTLS | None) -> str:

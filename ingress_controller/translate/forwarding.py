@@ -8,6 +8,7 @@ from datetime import timedelta
 from ingress_controller.annotations.conflicts import reading_order
 from ingress_controller.annotations.settings import Description, Forwarding, Headers, HostHeader, Settings
 from ingress_controller.model.headers import RequestHeader, RequestHeaders, ResponseHeaders
+from ingress_controller.model.load_balancing import HASHING
 from ingress_controller.model.route import About, Forward, HostRewrite, PathRewrite, Substitution, Upgrade
 from ingress_controller.translate.backends import Backend
 from ingress_controller.translate.secrets import Named
@@ -31,6 +32,7 @@ def forward(settings: Settings, named: Named, backend: Backend) -> Forward:
         upgrades=upgrades,
         request_headers=_request_headers(settings.headers, named),
         response_headers=_response_headers(settings.headers, named),
+        sticky=backend.upstream.load_balancing.policy in HASHING,
     )
 
 

@@ -42,7 +42,7 @@ class Update:
     outcomes: Mapping[ObjectRef, Outcome | None]
 
 
-Refused = Literal["host", "upstream"]
+Refused = Literal["host", "upstream", "secret"]
 _Key = TypeVar("_Key")
 _Value = TypeVar("_Value")
 
@@ -94,10 +94,11 @@ class Graph:
         upstreams, ports = self._settle_upstreams(touched.upstreams)
         reached = {name for port in self._resolve(ports, services) for name in self._port_users.of(port)}
         endpoints = {name: self._endpoints_of(name) for name in reached.union(upstreams)}
+        secrets = self._settle_secrets(touched.secrets)
         hosts, disputed = self._assemble(touched.hosts)
         concerned = (self._users.of(name) for name in reached)
         outcomes = self._judge(ingresses.union(disputed, *concerned))
-        return Update(hosts, upstreams, self._settle_secrets(touched.secrets), endpoints, outcomes)
+        return Update(hosts, upstreams, secrets, endpoints, outcomes)
 
     def serves(self, ingress: ObjectRef) -> bool:
         """Whether an Ingress is ours."""
@@ -114,10 +115,14 @@ class Graph:
         return tuple(problem for problem in problems if problem.reason in OF_THE_OBJECT)
 
     def refuse(self, kind: Refused, name: str, message: str) -> Update:
-        """Take note that Envoy refused a host or an upstream; that holds until it changes."""
+        """Take note that Envoy refused something; that holds until it changes."""
         self._refusals[kind, name] = message
-        owners = self._claimants.of(name) if kind == "host" else self._users.of(name)
-        return Update({}, {}, {}, {}, self._judge(owners))
+        owners = {"host": self._claimants, "upstream": self._users, "secret": self._secret_users}[kind]
+        return Update({}, {}, {}, {}, self._judge(owners.of(name)))
+
+    def delivers(self, secret: str) -> bool:
+        """Whether a name is that of a secret which annotations name."""
+        return secret in self._secrets
 
     def _reclassified(self) -> set[ObjectRef]:
         """All Ingresses, when the set of our classes has changed."""
@@ -176,6 +181,7 @@ class Graph:
             after = self._compiled[user].secrets[name] if user else None
             if _replace(self._secrets, name, after):
                 changed[name] = after
+                self._refusals.pop(("secret", name), None)
         return changed
 
     def _resolve(self, ports: set[ServicePort], services: Iterable[ObjectRef]) -> set[ServicePort]:
@@ -233,9 +239,10 @@ class Graph:
                 yield _no_endpoints(compiled.ingress, upstream.target)
         names: list[tuple[Refused, str]] = [("host", host) for host in compiled.routes]
         names += [("upstream", upstream.name) for upstream in compiled.upstreams]
+        names += [("secret", name) for name in compiled.secrets]
         for kind, name in names:
             if message := self._refusals.get((kind, name)):
-                text = f"Envoy refused {kind} {name}, whose last good configuration stays: {message}"
+                text = f"Envoy refused {kind} {name.rstrip('/')}, whose last good configuration stays: {message}"
                 yield Problem(compiled.ingress, "", "refused-by-envoy", text)
 
 

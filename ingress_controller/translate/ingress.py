@@ -134,10 +134,8 @@ class _Builder:
     def _forward(self, claim: Claim) -> Forward:
         if claim.backend is None:
             raise BackendError("service-not-found", "the rule names no path and there is no spec.defaultBackend")
-        settings = self._parsed.settings
-        backend = resolve(
-            claim.backend, self._ingress.metadata.namespace, settings.connection, self._store, self._options
-        )
+        namespace, settings = self._ingress.metadata.namespace, self._parsed.settings
+        backend = resolve(claim.backend, namespace, settings, self._named, self._store, self._options)
         self.upstreams[backend.upstream.name] = backend.upstream
         return forward(settings, self._named, backend)
 

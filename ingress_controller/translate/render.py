@@ -10,9 +10,12 @@ from datetime import timedelta
 from typing import Any
 
 import yaml
+from msgspec import Struct
 
+from ingress_controller.annotations.structs import written
 from ingress_controller.model.headers import NamedSecrets, Part, RequestHeader, Template, Variable
 from ingress_controller.model.host import Host
+from ingress_controller.model.load_balancing import EVENLY, LoadBalancing
 from ingress_controller.model.private import REDACTED
 from ingress_controller.model.route import (
     Exact,
@@ -25,7 +28,7 @@ from ingress_controller.model.route import (
     Route,
     Substitution,
 )
-from ingress_controller.model.upstream import Endpoints, ServicePort, Upstream
+from ingress_controller.model.upstream import Endpoints, ServicePort, Upstream, UpstreamTLS
 from ingress_controller.policy.describe import describe
 
 
@@ -77,21 +80,24 @@ def _forward(action: Forward, upstream: Upstream, endpoints: Mapping[str, Endpoi
     shown = {
         "upstream": upstream.name,
         "to": [f"{scheme}://{address}" for address in addresses],
-        "tls_server_name": upstream.tls.server_name if upstream.tls else None,
+        **(_tls(upstream.tls) if upstream.tls else {}),
+        "http2": upstream.http2,
+        **_load_balancing(upstream.load_balancing),
         **_host(action.host),
         **_path(action.path_rewrite),
         "timeout": _seconds(action.timeout),
         "idle_timeout": None if action.idle_timeout is None else _seconds(action.idle_timeout),
         "upgrades": list(action.upgrades),
         "set_request_headers": {name: _text(value) for name, value in action.request_headers.set}
-        | _redacted(action.request_headers.secret),
+        | _redacted(action.request_headers.secret)
+        or None,
         "remove_request_headers": list(action.request_headers.remove),
         "pass_identity_headers": action.request_headers.identity,
-        "set_response_headers": dict(action.response_headers.set) | _redacted(action.response_headers.secret),
+        "set_response_headers": dict(action.response_headers.set) | _redacted(action.response_headers.secret) or None,
         "default_response_headers": "none" if not action.response_headers.defaults else None,
         "rewrite_response_headers": [asdict(rewrite) for rewrite in action.response_headers.rewrite],
     }
-    return {name: value for name, value in shown.items() if value or name == "to"}
+    return {name: value for name, value in shown.items() if value or value == {} or name == "to"}
 
 
 def _host(host: HostRewrite | None) -> dict[str, Any]:
@@ -131,3 +137,41 @@ def _redacted(headers: NamedSecrets) -> dict[str, str]:
 
 def _seconds(duration: timedelta) -> str:
     return f"{duration.total_seconds():g}s"
+
+
+def _tls(tls: UpstreamTLS) -> dict[str, Any]:
+    return {
+        "tls_server_name": tls.server_name,
+        "tls_skip_verify": not tls.verify,
+        "tls_custom_ca_secret": _secret(tls.authorities),
+        "tls_client_secret": _secret(tls.certificate),
+    }
+
+
+def _secret(name: str | None) -> str | None:
+    """``namespace/name`` of the Secret that a name for Envoy was made of."""
+    return "/".join(name.split("/")[1:3]) if name else None
+
+
+def _load_balancing(settings: LoadBalancing) -> dict[str, Any]:
+    check = settings.health_check
+    return {
+        "load_balancing_policy": settings.policy if settings.policy != EVENLY.policy else None,
+        "outlier_detection": _plain(settings.outlier_detection),
+        "health_checks": [_plain(check)] if check else None,
+        "circuit_breaker_thresholds": _plain(settings.circuit_breaker_thresholds),
+    }
+
+
+def _plain(value: Any) -> Any:
+    """A struct as it was written, with the fields that are set."""
+    match value:
+        case Struct():
+            given = {name: getattr(value, name) for name in value.__struct_fields__}
+            return {name: _plain(each) for name, each in given.items() if each is not None}
+        case tuple():
+            return [_plain(each) for each in value]
+        case timedelta():
+            return written(value)
+        case _:
+            return value

@@ -8,7 +8,7 @@ import yaml
 
 from docs.generate import PREFIX, REFERENCE, generated
 from ingress_controller.annotations.parse import parse
-from ingress_controller.annotations.table import TABLE, Annotation
+from ingress_controller.annotations.table import BY_NAME, TABLE, Annotation
 from ingress_controller.model.problem import REASONS, Reason
 from ingress_controller.model.reference import ObjectRef
 from tests.docs.pages import ROOT, read
@@ -26,10 +26,11 @@ def test_example_of_an_annotation_is_accepted(row: Annotation) -> None:
     shown = page.partition(f"### {row.name}\n")[2].partition("```yaml\n")[2].partition("```")[0]
     annotations = yaml.safe_load(shown)
     assert annotations == {f"{PREFIX}/{name}": value for name, value in ((row.name, row.example), *row.besides)}
-    parsed = parse(ObjectRef("Ingress", "default", "web"), annotations, PREFIX)
+    needed = {f"{PREFIX}/{row.needs}": BY_NAME[row.needs].example} if row.needs else {}
+    parsed = parse(ObjectRef("Ingress", "default", "web"), needed | annotations, PREFIX)
     assert parsed.problems == ()
     # An example that says what holds anyway explains nothing.
-    assert parsed.settings != parse(ObjectRef("Ingress", "default", "web"), {}, PREFIX).settings
+    assert parsed.settings != parse(ObjectRef("Ingress", "default", "web"), needed, PREFIX).settings
 
 
 def test_annotations_on_the_page_about_forwarding_are_accepted() -> None:

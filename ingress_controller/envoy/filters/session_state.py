@@ -23,7 +23,8 @@ def _value(key: str, claim: str) -> FilterStateValue:
     source = f"%DYNAMIC_METADATA({session_jwt.METADATA}:{session_jwt.PAYLOAD}:{claim})%"
     return FilterStateValue(
         object_key=key,
-        factory_key="envoy.string",
+        # Such a string can also choose an endpoint.
+        factory_key="envoy.hashable_string",
         format_string=SubstitutionFormatString(text_format_source=DataSource(inline_string=source)),
         skip_if_empty=True,
     )
