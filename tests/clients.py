@@ -21,7 +21,7 @@ import h2.settings
 
 from tests.upstream import Echo, parse_echo
 
-DEADLINE = 20.0
+DEADLINE = 60.0
 NO_NAME = "127.0.0.1"
 """As a server name: none is sent, since TLS has no server names that are addresses."""
 

@@ -16,7 +16,7 @@ from typing import Any, Self
 
 import aiohttp
 
-DEADLINE = 20.0
+DEADLINE = 60.0
 """Seconds that a condition may take; much longer than any needs, for a busy machine."""
 
 _POLL = 0.005

@@ -28,7 +28,7 @@ from ingress_controller.sources.directory import Directory
 from tests.clients import Answer, Connection, Headers, HTTP2Connection, connect, connect_http2
 from tests.envoy_process import EnvoyProcess, short_directory
 
-DEADLINE = 20.0
+DEADLINE = 60.0
 COOKIE = "__Host-pomerium"
 
 

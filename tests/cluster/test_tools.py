@@ -11,10 +11,10 @@ from tests.network_namespace import pod_address
 from tests.real_servers import ControlPlane
 
 
-async def ask(kubeconfig: Path, *arguments: str) -> Any:
-    """What the program answers, as JSON."""
+async def ask(kubeconfig: Path, namespace: str, *arguments: str) -> Any:
+    """What the program answers about a namespace, as JSON."""
     program = Path(sys.executable).with_name("ingress-controller")
-    flags = ("--kubeconfig", str(kubeconfig), "-o", "json")
+    flags = ("--kubeconfig", str(kubeconfig), "--namespaces", namespace, "-o", "json")
     process = await asyncio.create_subprocess_exec(
         program, *arguments, *flags, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
     )
@@ -33,15 +33,15 @@ async def test_a_request_is_explained_and_routes_are_listed(
         make_ingress(namespace, "team", host, {"allowed_domains": '["example.com"]'}),
         make_ingress(namespace, "open", host, paths=[("/open", "Exact", "web:80")]),
     )
-    listed = await ask(rights, "routes", "--namespace", namespace)
+    listed = await ask(rights, namespace, "routes", "--namespace", namespace)
     assert [(route["ingress"], route.get("path") or route["prefix"]) for route in listed["routes"]] == [
         (f"{namespace}/open", "/open"),
         (f"{namespace}/team", "/"),
     ]
     url = f"https://{host}/x"
-    denied = await ask(rights, "explain", "--url", url, "--user", "ann@other.example")
+    denied = await ask(rights, namespace, "explain", "--url", url, "--user", "ann@other.example")
     assert [tried["matches"] for tried in denied["routes_tried"]] == [False, True]
     assert {answer["status"] for answer in denied["answers"]} == {403}
-    allowed = await ask(rights, "explain", "--url", url, "--user", "ann@example.com", "--namespaces", namespace)
+    allowed = await ask(rights, namespace, "explain", "--url", url, "--user", "ann@example.com")
     assert allowed["decision"]["name"] == "allow:allowed_domains"
     assert {answer["text"] for answer in allowed["answers"]} == {f"forwarded to {namespace}/web:80"}
