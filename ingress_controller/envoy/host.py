@@ -5,7 +5,7 @@ what changes on a host changes this resource and no other. CONNECT names a host 
 keyed by both.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from envoy_data_plane.envoy.config.core.v3 import HeaderValueOption, Metadata
@@ -48,7 +48,7 @@ def scopes(host: Host, listener_port: int) -> tuple[ScopedRouteConfiguration, ..
     shared = all(has_default_headers(route) for route in paths)
     asked = host.client_ca is not None
     routes = [make_route(route, defaults=not shared, asked=asked) for route in (*paths, *portless)]
-    routes = [_own_paths(host.name, asked=asked), *routes, *_NO_SUCH_ROUTE]
+    routes = [*_own_paths(host.name, asked=asked), *routes, *_NO_SUCH_ROUTE]
     ports = (_scope(f"{host.name}{each.path}", [make_route(each, defaults=False, asked=asked)]) for each in tunnels)
     return (_scope(host.name, routes, response_headers.DEFAULTS if shared else ()), *ports)
 
@@ -95,14 +95,22 @@ def retry(parts: tuple[bytes, ...], attempt: int) -> tuple[bytes, ...]:
     return (*parts, bytes(ScopedRouteConfiguration(route_configuration=RouteConfiguration(metadata=metadata))))
 
 
-def _own_paths(host: str, *, asked: bool) -> Route:
-    """Sign-in, on every host, before anything that an Ingress claims: a redirect to it must never be redirected."""
-    return Route(
-        match=RouteMatch(prefix=OWN_PATHS),
-        direct_response=answer(503, "sign-in-unavailable"),
-        typed_per_filter_config={policy.NAME: exempt(host, asked=asked)},
-        metadata=SCOPE_MATCHED,
-    )
+def _own_paths(host: str, *, asked: bool) -> Iterator[Route]:
+    """What every host answers itself, before anything that an Ingress claims.
+
+    Sign-in, for a redirect to it must never be redirected; and a path of nothing but slashes, which Envoy does not
+    merge to the one slash that routes and policies mean.
+    """
+    for match, said in (
+        (RouteMatch(prefix=OWN_PATHS), answer(503, "sign-in-unavailable")),
+        (RouteMatch(path="//"), answer(400, "invalid-path")),
+    ):
+        yield Route(
+            match=match,
+            direct_response=said,
+            typed_per_filter_config={policy.NAME: exempt(host, asked=asked)},
+            metadata=SCOPE_MATCHED,
+        )
 
 
 # What a host has no route for, denied by the policy filter itself like a request for no host. Without it the scope

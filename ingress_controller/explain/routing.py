@@ -63,6 +63,8 @@ def choose(hosts: Mapping[str, Host], target: Target) -> Routing:
         return Routing(names, host, refusal=str(error))
     if host is None:
         return Routing(names, None, path)
+    if path == "//":
+        return Routing(names, host, refusal="the path has nothing but slashes")
     if path.startswith(OWN_PATHS):
         return Routing(names, host, path, own=True)
     tried = tuple(_tried(host, path))

@@ -21,6 +21,7 @@ from tests.upstream import Upstream, upstream
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 SPLIT, POLICY, REGEX, METHOD, OTHER = "split.test", "policy.test", "regex.test", "method.test", "other.test"
+ROOT = "root.test"
 
 
 @dataclass
@@ -44,6 +45,12 @@ async def world() -> AsyncIterator[World]:
                 POLICY,
                 make_policy({"accept": True}, deny=[{"http_path": {"starts_with": "/admin"}}]),
                 paths=[("/", "Prefix", "front:80")],
+            ),
+            make_ingress(
+                "root",
+                ROOT,
+                make_policy({"accept": True}, deny=[{"http_path": "/"}]),
+                paths=[("/", "Prefix", "admin:80")],
             ),
             make_ingress("closed", REGEX, SIGNED_IN, paths=[("/", "Prefix", "admin:80")]),
             make_ingress(
@@ -139,6 +146,14 @@ async def test_attack_01_every_spelling_of_the_closed_path_is_closed_to_stranger
         assert (echo.upstream, echo.target.rstrip("/")) == ("admin", "/admin")
     assert len(world.admin.seen) == len(spellings)
     world.admin.seen.clear()
+
+
+@pytest.mark.parametrize("version", [1, 2])
+async def test_attack_01_path_of_slashes_is_refused(world: World, version: int) -> None:
+    """Envoy leaves two of them, which is not the path that routes and policies mean."""
+    for target in ("/", "//", "///", "//?x", "/.//", "//.", "/x/..//", "/\\", "//x/.."):
+        answer = await ask(world, ROOT, target, version)
+        assert answer is None or answer.status in {400, 403}, target
 
 
 @pytest.mark.parametrize("version", [1, 2])
