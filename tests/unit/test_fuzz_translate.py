@@ -152,8 +152,8 @@ endpoint_slice = objects(
 secret = objects(
     "Secret",
     "v1",
-    type=st.sampled_from(("kubernetes.io/tls", "Opaque")),
-    stringData=fields(**{"tls.crt": hostile, "tls.key": hostile}),
+    type=st.sampled_from(("kubernetes.io/tls", "Opaque", "kubernetes.io/service-account-token")),
+    stringData=fields(**dict.fromkeys(("tls.crt", "tls.key", "ca.crt", "ca.crl", "token", "X-A", "x-a"), hostile)),
 )
 rules = st.lists(policy.map(json.loads), max_size=2)
 shared_policy = objects(
