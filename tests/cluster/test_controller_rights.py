@@ -124,6 +124,8 @@ async def test_each_right_of_the_manifests_is_needed_and_no_other(
             await grant(control_plane, kubeconfig, granted)
         await program.ready()
         await program.until_status(200, host)
+        # What was refused is written when there is something to write again.
+        await annotate(api, namespace, "web", timeout="12s")
         await eventually_shown(api, namespace, "web", "192.0.2.7")
 
 
