@@ -6,6 +6,7 @@ Run: `.venv/bin/python benchmarks/encode.py`. Bounded: a few seconds.
 import statistics
 import time
 from collections.abc import Callable
+from datetime import timedelta
 
 import betterproto2
 
@@ -15,14 +16,14 @@ DEFAULT = betterproto2.Message._get_field_default  # noqa: SLF001
 from ingress_controller.envoy import host, library  # noqa: E402 (after the methods were noted)
 from ingress_controller.model.host import Host  # noqa: E402
 from ingress_controller.model.reference import ObjectRef  # noqa: E402
-from ingress_controller.model.route import Forward, Prefix, Route, timedelta  # noqa: E402
+from ingress_controller.model.route import Forward, Prefix, Route  # noqa: E402
 from ingress_controller.policy.parse import parse  # noqa: E402
 
 ROUNDS, HOSTS = 7, 40
 
 
 def uninstall() -> None:
-    """Give the library back as it came."""
+    """Give the library back as it came, but for stand-ins, which the program makes."""
     betterproto2.Message._validate = VALIDATE  # type: ignore[method-assign]  # noqa: SLF001
     betterproto2.Message._get_field_default = DEFAULT  # type: ignore[method-assign]  # noqa: SLF001
 

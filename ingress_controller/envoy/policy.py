@@ -13,13 +13,19 @@ match decides::
 The names come out in Envoy's response code details and access log; ``plan.step_name`` says how they are made.
 """
 
+from dataclasses import dataclass
+from functools import lru_cache
+
 from envoy_data_plane.envoy.config.rbac.v3 import Action, RbacAction
 from envoy_data_plane.envoy.extensions.filters.http.rbac.v3 import Rbac, RbacPerRoute
+from envoy_data_plane.google.protobuf import Any as Packed
 from envoy_data_plane.xds.type.matcher.v3 import Matcher
 
 from ingress_controller.envoy import matching, policy_criteria
 from ingress_controller.envoy.filters import session_state
+from ingress_controller.envoy.library import pinned
 from ingress_controller.envoy.matching import Entry, OnMatch, Predicate
+from ingress_controller.envoy.messages import pack
 from ingress_controller.model.policy import All, Any, Constant, Email, Expression, Not, OneOf, Policy, User
 from ingress_controller.policy.plan import Standing, Step, make_plan
 
@@ -42,27 +48,76 @@ def rbac_per_route(
         server_name_must_match: deny requests that come over a connection made for another host, whose client
             certificate was judged by that host's authorities, or by none.
     """
-    rbac = Rbac(matcher=_matcher(policy, host, server_name_must_match=server_name_must_match))
+    shadow_parts = None if shadow is None else _parts(shadow)
+    return _assemble(_parts(policy), host, shadow_parts, server_name_must_match=server_name_must_match)
+
+
+# Routes of a host mostly have one policy, and hosts are encoded one after the other.
+@lru_cache(maxsize=16)
+def packed(policy: Policy, host: str, shadow: Policy | None = None, *, server_name_must_match: bool = False) -> Packed:
+    """The same, encoded: what hosts with the same policy have in common is encoded once."""
+    shadow_parts = None if shadow is None else _pinned(shadow)
+    return pack(_assemble(_pinned(policy), host, shadow_parts, server_name_must_match=server_name_must_match))
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """What a policy is made of on every host.
+
+    Attributes:
+        anonymous: the line for requests without a session; none where a session makes no difference.
+        elsewhere: what becomes of a session of another host.
+        tried: the lines for sessions of this host.
+        last: what holds where none of these matches.
+    """
+
+    anonymous: Entry | None
+    elsewhere: OnMatch
+    tried: tuple[Entry, ...]
+    last: OnMatch
+
+
+def _parts(policy: Policy) -> _Parts:
+    signed_in = make_plan(policy, Standing.SIGNED_IN)
+    anonymous = make_plan(policy, Standing.ANONYMOUS)
+    without = matching.entry(matching.negated(policy_criteria.signed_in()), _run(anonymous))
+    *tried, last = signed_in
+    return _Parts(
+        anonymous=None if anonymous == signed_in else without,
+        elsewhere=_run(make_plan(policy, Standing.WRONG_AUDIENCE)),
+        tried=tuple(entry for step in tried for entry in _tried(step)),
+        last=_action(last),
+    )
+
+
+@lru_cache(maxsize=256)
+def _pinned(policy: Policy) -> _Parts:
+    parts = _parts(policy)
+    return _Parts(
+        anonymous=None if parts.anonymous is None else pinned(parts.anonymous),
+        elsewhere=pinned(parts.elsewhere),
+        tried=tuple(map(pinned, parts.tried)),
+        last=pinned(parts.last),
+    )
+
+
+def _assemble(parts: _Parts, host: str, shadow: _Parts | None, *, server_name_must_match: bool) -> RbacPerRoute:
+    rbac = Rbac(matcher=_matcher(parts, host, server_name_must_match=server_name_must_match))
     if shadow is not None:
         rbac.shadow_matcher = _matcher(shadow, host)
         rbac.track_per_rule_stats = True
     return RbacPerRoute(rbac=rbac)
 
 
-def _matcher(policy: Policy, host: str, *, server_name_must_match: bool = False) -> Matcher:
-    signed_in = make_plan(policy, Standing.SIGNED_IN)
-    anonymous = make_plan(policy, Standing.ANONYMOUS)
+def _matcher(parts: _Parts, host: str, *, server_name_must_match: bool = False) -> Matcher:
     entries = []
     if server_name_must_match:
         misdirected = matching.negated(policy_criteria.handshake_for(host))
         entries.append(matching.entry(misdirected, _named(RbacAction.DENY, MISDIRECTED)))
-    if anonymous != signed_in:
-        elsewhere = make_plan(policy, Standing.WRONG_AUDIENCE)
-        entries.append(matching.entry(matching.negated(policy_criteria.signed_in()), _run(anonymous)))
-        entries.append(matching.entry(matching.negated(policy_criteria.session_for(host)), _run(elsewhere)))
-    *tried, last = signed_in
-    entries += [entry for step in tried for entry in _tried(step)]
-    return matching.first_match(entries, _action(last))
+    if parts.anonymous is not None:
+        elsewhere = matching.entry(matching.negated(policy_criteria.session_for(host)), parts.elsewhere)
+        entries += [parts.anonymous, elsewhere]
+    return matching.first_match([*entries, *parts.tried], parts.last)
 
 
 def _run(plan: tuple[Step, ...]) -> OnMatch:

@@ -38,7 +38,7 @@ from ingress_controller.envoy.filters import (
     scope_fallback,
     session_state,
 )
-from ingress_controller.envoy.messages import pack, regex
+from ingress_controller.envoy.messages import regex
 from ingress_controller.model.headers import RequestHeader
 from ingress_controller.model.policy import Constant, Policy, Rule
 from ingress_controller.model.reference import ObjectRef
@@ -107,7 +107,9 @@ def make_route(route: ModelRoute, *, defaults: bool, asked: bool) -> Route:
         case Forward() as action:
             made.route = _forward(route.match, action)
             made.typed_per_filter_config = {
-                policy.NAME: _policy(route.policy, route.host, route.shadow, asked=asked),
+                policy.NAME: compiled_policy.packed(
+                    route.policy, route.host, route.shadow, server_name_must_match=asked
+                ),
                 **request_headers.of_route(action.request_headers),
                 **impersonation.of_route(action.service_account_token),
                 **response_headers.of_route(action.response_headers),
@@ -124,7 +126,7 @@ def make_route(route: ModelRoute, *, defaults: bool, asked: bool) -> Route:
 
 def exempt(host: str, *, asked: bool) -> Any:
     """For what nobody needs a policy for. Where clients show certificates, it must be on the host's own connection."""
-    return _policy(_EVERYBODY, host, asked=True) if asked else policy.EXEMPT
+    return compiled_policy.packed(_EVERYBODY, host, server_name_must_match=True) if asked else policy.EXEMPT
 
 
 def has_default_headers(route: ModelRoute) -> bool:
@@ -156,10 +158,6 @@ def _upgrades(route: ModelRoute) -> tuple[Upgrade, ...]:
 def answer(status: int, reason: str) -> DirectResponseAction:
     """An answer of Envoy's own."""
     return DirectResponseAction(status=status, body=DataSource(inline_string=f"{status} {reason}\n"))
-
-
-def _policy(who: Policy, host: str, shadow: Policy | None = None, *, asked: bool) -> Any:
-    return pack(compiled_policy.rbac_per_route(who, host, shadow, server_name_must_match=asked))
 
 
 def _match(match: PathMatch) -> RouteMatch:

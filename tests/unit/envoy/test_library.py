@@ -30,3 +30,11 @@ def test_encoding_is_the_same(message: betterproto2.Message, request: pytest.Fix
     request.getfixturevalue("_as_it_comes")
     assert bytes(message) == fitted
     assert type(message).parse(fitted) == message
+
+
+def test_a_stand_in_encodes_to_what_it_stands_for() -> None:
+    message, *_ = host.scopes(encode.make_host("a.example.com"), 443)
+    (virtual_host,) = message.route_configuration.virtual_hosts  # type: ignore[union-attr]
+    whole = bytes(message)
+    virtual_host.routes = [library.pinned(route) for route in virtual_host.routes]
+    assert bytes(message) == whole
