@@ -87,6 +87,12 @@ class Server:
         self._log = log
         self._process: subprocess.Popen[bytes] | None = None
 
+    @property
+    def pid(self) -> int:
+        """Its process id. It must have been started."""
+        assert self._process, "started"
+        return self._process.pid
+
     def start(self) -> None:
         """Start it; it is not ready yet."""
         # No proxy of the surroundings is to be asked for addresses of this namespace.

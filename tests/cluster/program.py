@@ -58,11 +58,6 @@ class Program(Server):
     # --- Its life.
 
     @property
-    def pid(self) -> int:
-        assert self._process, "started"
-        return self._process.pid
-
-    @property
     def status(self) -> int | None:
         """Its exit status; ``None`` while it runs."""
         return self._process.poll() if self._process else None
