@@ -27,7 +27,7 @@ from tests.real_servers import Manifest
 
 BURST = 1000
 _GAP = 0.6
-"""Seconds between two changes. Contour takes one that comes sooner after another together with it, half a second late."""
+"""Seconds between two changes. One that comes within half a second of another is held back by Contour, to take both."""
 _IDLE_SECONDS = 10.0
 _SWEEP_PAUSE = 0.02
 _AFTER_RESTART = 3.0

@@ -104,9 +104,9 @@ class Controller:
             "health-probe-bind-address": f"127.0.0.1:{health}",
             "metrics-bind-address": f"127.0.0.1:{self._metrics}",
         }
-        program = Path(sys.executable).with_name("ingress-controller")
-        command = [program, "run", *(f"--{name}={value}" for name, value in flags.items())]
-        self._program = Server(command, home / "controller.log")
+        program = str(Path(sys.executable).with_name("ingress-controller"))
+        words = [f"--{name}={value}" for name, value in flags.items()]
+        self._program = Server([program, "run", *words], home / "controller.log")
 
     def start(self, deadline: Deadline) -> None:  # noqa: ARG002 (there is nothing to wait for)
         """Start it; it starts Envoy."""
