@@ -5,8 +5,8 @@ the other in turn, so that whatever else the machine does meets both alike. A ch
 that gives an Ingress a new path; it has taken effect when Envoy has a route for that path. A block of such pairs gives
 a ratio of medians, and the figure is the median of the blocks'.
 
-A machine can be so busy that even this misleads. So a figure above `LIMIT` is measured again, up to `ATTEMPTS` times:
-it fails if all are above. The last line of the output is the least of them.
+A machine can be so busy that even this misleads. So a figure above `LIMIT` is measured again, up to `ATTEMPTS` times
+in all and while there is time: it fails if all are above. The last line of the output is the least of them.
 """
 
 import json
@@ -33,6 +33,7 @@ SECONDS = 110.0
 _BLOCKS, _PAIRS, _WARM_UP = 9, 20, 20
 _GAP = 0.01
 _STOP_SECONDS = 10.0
+_MARGIN = 1.5
 
 
 class Program:
@@ -118,9 +119,11 @@ def main() -> None:
         for _ in range(_WARM_UP):
             few.change()
             many.change()
+        began = time.monotonic()
         least = figure(few.change, many.change)
+        taken = time.monotonic() - began
         for _ in range(ATTEMPTS - 1):
-            if least > LIMIT:
+            if least > LIMIT and deadline.left > _MARGIN * taken:
                 print(f"{least:.2f} is above {LIMIT}; once more")
                 least = min(least, figure(few.change, many.change))
     print(f"p50 of a change at {MANY:,} hosts over p50 at {FEW}, at most {LIMIT} is allowed: {least:.2f}")

@@ -22,18 +22,23 @@ class Deadline:
     def __init__(self, seconds: float) -> None:
         self._end = time.monotonic() + seconds
 
+    @property
+    def left(self) -> float:
+        """Seconds until then."""
+        return self._end - time.monotonic()
+
     def check(self, what: str) -> None:
         """Fail if the moment has passed.
 
         Raises:
             TimeoutError: it has; says ``what`` was waited for.
         """
-        if time.monotonic() > self._end:
+        if self.left < 0:
             raise TimeoutError(f"not in time: {what}")
 
     def within(self, seconds: float) -> "Deadline":
         """A moment so many seconds from now, unless this one comes before."""
-        return Deadline(min(seconds, self._end - time.monotonic()))
+        return Deadline(min(seconds, self.left))
 
     def wait(self, condition: Callable[[], object], what: str, pause: float = PAUSE) -> None:
         """Look until a condition is true."""
