@@ -8,10 +8,10 @@ INSTALLED := $(VENV)/.installed
 SOURCES := ingress_controller xds tests docs examples benchmarks
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check format golden docs tools clean
+.PHONY: help setup run test check format golden docs tools bench bench-quick clean
 
 help: ## Show this help.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(INSTALLED) ## Install the program and everything its tests need into .venv.
 
@@ -45,6 +45,14 @@ docs: setup ## Rewrite the generated reference pages.
 
 tools: setup ## Build all real servers that tests and benchmarks use, once, into .tools.
 	$(MAKE) -C tools all
+
+bench: setup ## Compare with Contour on a real API server, and write the page about scale. Takes up to an hour.
+	$(MAKE) -C tools bench-servers
+	$(BIN)/python -m benchmarks.scale
+	$(BIN)/python -m benchmarks.scale.page
+
+bench-quick: setup ## Check in two minutes that a change costs no more with more hosts.
+	$(BIN)/python -m benchmarks.quick
 
 clean: ## Remove what was installed and built.
 	rm -rf $(VENV) .tools data

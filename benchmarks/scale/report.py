@@ -41,9 +41,13 @@ def _row(name: str, cells: Iterable[str]) -> str:
     return f"| {' | '.join((name, *cells))} |"
 
 
+def is_worst(record: Record) -> bool:
+    """Whether each Ingress had a policy of its own."""
+    return bool(record["policies"] == record["size"])
+
+
 def _title(record: Record) -> str:
-    worst = record["size"] > 1 and record["policies"] == record["size"]
-    return f"{NAMES[record['controller']]}, {record['size']:,}{', a policy each' if worst else ''}"
+    return f"{NAMES[record['controller']]}, {record['size']:,}{', a policy each' if is_worst(record) else ''}"
 
 
 def _shown(record: Record, show: Callable[[Any], str]) -> str:

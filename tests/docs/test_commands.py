@@ -12,6 +12,8 @@ _RUN = {"sh", "console", "log"}
 INSTEAD = {
     # It would run this suite within itself; .ci/run runs it.
     "make test": "make --dry-run test",
+    # It takes up to an hour.
+    "make bench": "make --dry-run bench",
 }
 """Commands that cannot be run here, and what is run in their place. Nothing else is left out."""
 
