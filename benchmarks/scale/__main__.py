@@ -127,7 +127,7 @@ def _record(plan: Plan, cluster: Cluster, changes: int) -> dict[str, Any]:
             if cluster.policies != plan.policies:
                 cluster.change_policies(plan.policies)
             whole, detached = (_subject(plan, home, cluster) for home in homes)
-            record["figures"].update(measure.measure(Run(whole, cluster, changes, deadline)))
+            measure.measure(Run(whole, cluster, changes, deadline), record["figures"])
             record["figures"]["restart"] = measure.measure_restart(Run(detached, cluster, changes, deadline))
         except Exception as error:  # noqa: BLE001 (of a long run, the rest is wanted all the same)
             record["failed"] = repr(error)

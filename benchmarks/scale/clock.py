@@ -12,9 +12,6 @@ from dataclasses import dataclass
 PAUSE = 0.0003
 """Seconds between two looks."""
 
-CHANGE_LIMIT = 20.0
-"""Seconds after which a change counts as lost."""
-
 
 class Deadline:
     """A moment after which whatever is waited for has failed."""
@@ -67,11 +64,10 @@ def time_change(write: Callable[[], object], is_served: Callable[[], object], de
         write()
         return time.perf_counter()
 
-    limit = deadline.within(CHANGE_LIMIT)
     with ThreadPoolExecutor(1) as executor:
         began = time.perf_counter()
         answer = executor.submit(timed)
-        limit.wait(is_served, "a change to be served")
+        deadline.wait(is_served, "a change to be served")
         served = time.perf_counter()
         answered = answer.result()
     return Change(answered - began, served - answered)

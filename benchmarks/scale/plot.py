@@ -33,8 +33,9 @@ def svg(records: Sequence[Record]) -> str:
 
 def _points(records: Sequence[Record], controller: str) -> Iterator[Point]:
     for record in records:
-        if record["controller"] == controller and not record["failed"] and not is_worst(record):
-            served = record["figures"]["changes"]["route"]["served_ms"]
+        changes = record["figures"].get("changes", {})
+        if record["controller"] == controller and "route" in changes and not is_worst(record):
+            served = changes["route"]["served_ms"]
             yield record["size"], max(statistics.median(served), 0.1), max(percentile(served, 0.95), 0.1)
 
 

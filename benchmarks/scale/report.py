@@ -51,12 +51,10 @@ def _title(record: Record) -> str:
 
 
 def _shown(record: Record, show: Callable[[Any], str]) -> str:
-    if record["failed"]:
-        return "failed"
     try:
         return show(record["figures"])
     except KeyError:
-        return "-"
+        return "failed" if record["failed"] else "-"
 
 
 def _rows() -> Iterator[tuple[str, Callable[[Any], str]]]:

@@ -37,7 +37,7 @@ def test_percentile(part: float, wanted: float) -> None:
 
 
 def test_table_has_a_column_for_each_run() -> None:
-    failed = {**make_record("contour", 100, []), "failed": "TimeoutError()"}
+    failed = {**make_record("contour", 100, []), "failed": "TimeoutError()", "figures": {}}
     head, _, *rows = report.table([failed, make_record("this", 100, [1.0, 3.0, 2.0])])
     assert head == "|  | Contour, 100 | this controller, 100 |"
     assert rows[0] == "| process start to last host served | failed | 1.50 s |"
