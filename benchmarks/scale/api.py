@@ -7,6 +7,7 @@ import asyncio
 import http.client
 import json
 import ssl
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -16,6 +17,8 @@ from tests.real_servers import Manifest
 
 _AT_ONCE = 32
 _SECONDS = 30
+_IDLE_SECONDS = 30
+"""After so long a connection is made anew: the server closes those that it thinks forgotten."""
 
 
 def write_all(kubeconfig: Path, requests: Iterable[tuple[str, str, Manifest | None]]) -> None:
@@ -53,6 +56,14 @@ class Writer:
         )
         token = config["users"][0]["user"]["token"]
         self._headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+        self._used = 0.0
+
+    def prepare(self) -> None:
+        """See to it that the next request finds a connection."""
+        if time.monotonic() - self._used > _IDLE_SECONDS:
+            self._connection.close()
+            self._connection.connect()
+            self._used = time.monotonic()
 
     def send(self, method: str, path: str, body: bytes = b"") -> None:
         """Send one request, and wait for its answer.
@@ -60,9 +71,11 @@ class Writer:
         Raises:
             OSError: the server refused.
         """
+        self.prepare()
         self._connection.request(method, path, body, self._headers)
         response = self._connection.getresponse()
         answer = response.read()
+        self._used = time.monotonic()
         if response.status >= http.client.BAD_REQUEST:
             raise OSError(f"{method} {path}: {response.status} {answer[:500]!r}")
 

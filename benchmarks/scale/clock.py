@@ -67,7 +67,12 @@ def time_change(write: Callable[[], object], is_served: Callable[[], object], de
     with ThreadPoolExecutor(1) as executor:
         began = time.perf_counter()
         answer = executor.submit(timed)
-        deadline.wait(is_served, "a change to be served")
+
+        def is_over() -> object:
+            # What the server refuses will never be served.
+            return is_served() or (answer.done() and answer.exception())
+
+        deadline.wait(is_over, "a change to be served")
         served = time.perf_counter()
         answered = answer.result()
     return Change(answered - began, served - answered)

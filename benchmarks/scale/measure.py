@@ -186,6 +186,7 @@ def _change_endpoints(run: Run) -> Change:
 def _time(run: Run, request: Request, is_served: Callable[[], object]) -> Change:
     method, path, manifest = request
     body = json.dumps(manifest).encode()
+    run.cluster.writer.prepare()
     return time_change(
         lambda: run.cluster.writer.send(method, path, body), is_served, run.deadline.within(run.patience)
     )
