@@ -55,7 +55,10 @@ class Program:
     def fill(self) -> None:
         """Give it its hosts, and wait until all are served."""
         assert self._process.stdout  # noqa: S101 (it is piped)
-        port = int(self._process.stdout.readline())
+        first = self._process.stdout.readline()
+        if not first:
+            raise RuntimeError("the program has ended; it says why above")
+        port = int(first)
         manifests = (manifest for _, manifest in objects.objects_of(range(self.size), objects.SHARED_POLICIES))
         self._send(objects.cluster_objects()[1], *manifests)
         rest: Iterable[Target] = [objects.target(number) for number in range(self.size)]
