@@ -4,12 +4,15 @@ One property, that Envoy decides as ``evaluate`` explains, and the cases that wo
 """
 
 import json
+import os
 from collections.abc import AsyncIterator
 from random import Random
 from typing import Any
 
 import pytest
 import pytest_asyncio
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
 
 from ingress_controller.envoy.policy import rbac_per_route
 from ingress_controller.model.policy import Policy
@@ -22,9 +25,7 @@ from tests.envoy.policy_envoy import PolicyEnvoy, make_token, serving
 
 ON_ENVOY = pytest.mark.asyncio(loop_scope="module")  # one Envoy serves the whole module
 
-_POLICIES = 400
-_QUESTIONS = 12
-_SEED = 20261121
+_RUNS, _POLICIES, _QUESTIONS = 4, 100, 12
 
 APP = "app.example.com"
 MANY = tuple(f"user{number}@example.com" for number in range(5000))
@@ -77,8 +78,16 @@ def session(email: str = "ann@example.com", **more: Any) -> dict[str, Any]:
 
 
 @ON_ENVOY
-async def test_envoy_decides_as_evaluate_explains() -> None:
-    random = Random(_SEED)  # noqa: S311 (chooses test cases)
+@given(seed=st.integers(0, 2**32))
+# What lands is judged by the same cases each time; elsewhere each run tries new ones. A seed cannot be made smaller.
+@settings(
+    max_examples=_RUNS,
+    derandomize="CI" in os.environ,
+    deadline=None,
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],
+)
+async def test_envoy_decides_as_evaluate_explains(seed: int) -> None:
+    random = Random(seed)  # noqa: S311 (chooses test cases)
     texts = [make_policy(random) for _ in range(_POLICIES)]
     assert [name for name in CRITERIA if f'"{name}' not in "".join(texts)] == []
     hosts = [random.choice((HOSTS[0], "*.example.com", "*")) for _ in texts]
@@ -103,7 +112,7 @@ async def test_envoy_decides_as_evaluate_explains() -> None:
                 )
                 assert (status == 200, name) == (expected.outcome == "allow", expected.name), (texts[case], asked)
                 outcomes.append(expected.outcome)
-    assert {outcome: outcomes.count(outcome) > 100 for outcome in outcomes} == dict.fromkeys(
+    assert {outcome: outcomes.count(outcome) > 20 for outcome in outcomes} == dict.fromkeys(
         ("allow", "deny", "sign_in"), True
     )
 
