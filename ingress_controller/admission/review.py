@@ -1,9 +1,11 @@
 """One review: ``admission.k8s.io/v1`` AdmissionReview in, AdmissionReview out.
 
-In: the bytes of a request, and a function that finds what is wrong with an Ingress by itself. Out: the bytes of the
+In: the bytes of a request, and a function that finds what is wrong with an object by itself. Out: the bytes of the
 response, or ``InvalidReviewError`` for what is no review; the ``failurePolicy`` of the webhook decides about those.
 
-The text of a rejection is that of the Events: ``kubectl apply`` says what ``kubectl describe`` would have said.
+The text of a rejection is that of the Events, and for rules that Ingresses share that of the condition: ``kubectl
+apply`` says what ``kubectl describe`` would have said. A policy that is only tried closes nothing, so a mistake in it
+is a warning.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -12,21 +14,28 @@ from typing import Any, Final
 import msgspec
 
 from ingress_controller.model.outcome import Outcome, announced
-from ingress_controller.model.problem import Problem
-from ingress_controller.objects.kinds import BY_NAME
+from ingress_controller.model.problem import Problem, Reason
+from ingress_controller.objects.kinds import KINDS, Kind
 from ingress_controller.objects.read import Malformed, read
-from ingress_controller.objects.views import Ingress
+from ingress_controller.objects.views import Ingress, IngressClassParameters, Shareable, SharedPolicy
 
 API_VERSION: Final = "admission.k8s.io/v1"
 KIND: Final = "AdmissionReview"
 MOST: Final = 16
 """How many mistakes are told; there may be one a path."""
 
-_INGRESS = BY_NAME["networking.k8s.io/v1", Ingress.KIND]
-_RESOURCE = ("networking.k8s.io", "v1", _INGRESS.plural, "")
+Reviewed = Ingress | Shareable
+"""The kinds of object that are judged."""
 
-Check = Callable[[Ingress], Sequence[Problem]]
-"""Finds what is wrong with an Ingress, whatever else is in the cluster."""
+_KINDS: Final = {
+    (kind.api_version, kind.plural): kind
+    for kind in KINDS
+    if kind.view in {Ingress, SharedPolicy, IngressClassParameters}
+}
+"""The kinds by resource."""
+
+Check = Callable[[Reviewed], Sequence[Problem]]
+"""Finds what is wrong with an object, whatever else is in the cluster."""
 
 
 class InvalidReviewError(ValueError):
@@ -76,38 +85,45 @@ def answer(body: bytes, check: Check) -> bytes:
     return msgspec.json.encode({"apiVersion": API_VERSION, "kind": KIND, "response": response})
 
 
-def _judge(request: _Request, check: Check) -> Mapping[str, Any]:
+def _judge(request: _Request, check: Check) -> dict[str, Any]:
     """The response without its ``uid``. What is not for us to judge is allowed."""
-    resource = request.resource
-    if (resource.group, resource.version, resource.resource, request.sub_resource) != _RESOURCE:
+    kind = _KINDS.get((f"{request.resource.group}/{request.resource.version}", request.resource.resource))
+    if kind is None or request.sub_resource:
         return _ALLOWED
     if request.operation not in {"CREATE", "UPDATE"} or request.object is None:
         return _ALLOWED
-    ingress = _read(request, request.object)
-    if isinstance(ingress, Malformed):
+    found = _read(kind, request, request.object)
+    if isinstance(found, Malformed):
         # The API server has found it valid; what the controller makes of it, it will say by itself.
-        return {"allowed": True, "warnings": [f"not checked: {ingress.message}"[:_WARNING_CHARACTERS]]}
-    if request.old_object is not None and not _changes(_read(request, request.old_object), ingress):
+        return _ALLOWED | _warnings([f"not checked: {found.message}"])
+    if request.old_object is not None and not _changes(_read(kind, request, request.old_object), found):
         return _ALLOWED
-    problems = check(ingress)
-    return _rejection(ingress, problems) if problems else _ALLOWED
+    problems = check(found)
+    closing = [problem for problem in problems if problem.reason != _TRIED]
+    verdict = _rejection(found, request.resource.group, closing) if closing else _ALLOWED
+    return verdict | _warnings([announced(problem) for problem in problems if problem.reason == _TRIED])
 
 
-_ALLOWED: Final[Mapping[str, Any]] = {"allowed": True}
+_TRIED: Final[Reason] = "policy-not-tried"
+_ALLOWED: Final[dict[str, Any]] = {"allowed": True}
 _WARNING_CHARACTERS: Final = 256  # The API server may cut longer ones.
 
 
-def _read(request: _Request, raw: Mapping[str, Any]) -> Ingress | Malformed:
-    """The Ingress of a request; one with ``generateName`` may have no name of its own yet."""
+def _warnings(texts: Sequence[str]) -> dict[str, Any]:
+    return {"warnings": [text[:_WARNING_CHARACTERS] for text in texts[:MOST]]} if texts else {}
+
+
+def _read(kind: Kind, request: _Request, raw: Mapping[str, Any]) -> Reviewed | Malformed:
+    """The object of a request; one with ``generateName`` may have no name of its own yet."""
     metadata = raw.get("metadata")
     if isinstance(metadata, Mapping):
         named = {"name": request.name or metadata.get("generateName", ""), "namespace": request.namespace}
         raw = {**raw, "metadata": {**named, **metadata}}
-    found = read(_INGRESS, raw)
-    return found if isinstance(found, Ingress | Malformed) else Malformed(_INGRESS.name, "not an Ingress")
+    found = read(kind, raw)
+    return found if isinstance(found, Reviewed | Malformed) else Malformed(kind.name, f"not of kind {kind.name}")
 
 
-def _changes(before: Ingress | Malformed, after: Ingress) -> bool:
+def _changes(before: Reviewed | Malformed, after: Reviewed) -> bool:
     """Whether an update touches what is checked, and the object is there to stay.
 
     Whoever sets a label or takes a finalizer away is not to be told of mistakes that somebody else made before, while
@@ -115,10 +131,14 @@ def _changes(before: Ingress | Malformed, after: Ingress) -> bool:
     """
     if after.metadata.deletion_timestamp:
         return False
-    return isinstance(before, Malformed) or (before.annotations, before.spec) != (after.annotations, after.spec)
+    return isinstance(before, Malformed) or _checked(before) != _checked(after)
 
 
-def _rejection(ingress: Ingress, problems: Sequence[Problem]) -> Mapping[str, Any]:
+def _checked(found: Reviewed) -> object:
+    return (found.annotations, found.spec) if isinstance(found, Ingress) else found.spec
+
+
+def _rejection(found: Reviewed, group: str, problems: Sequence[Problem]) -> dict[str, Any]:
     """A ``Status`` as the API server gives it for what it finds invalid itself."""
     messages = Outcome("", tuple(problems)).messages
     told = [*messages[:MOST], *([f"and {len(messages) - MOST} more"] if len(messages) > MOST else [])]
@@ -126,6 +146,6 @@ def _rejection(ingress: Ingress, problems: Sequence[Problem]) -> Mapping[str, An
         {"reason": "FieldValueInvalid", "field": problem.field, "message": announced(problem)}
         for problem in problems[:MOST]
     ]
-    details = {"group": _RESOURCE[0], "kind": ingress.KIND, "name": ingress.metadata.name, "causes": causes}
+    details = {"group": group, "kind": found.KIND, "name": found.metadata.name, "causes": causes}
     status = {"status": "Failure", "code": 422, "reason": "Invalid", "message": "\n".join(told), "details": details}
     return {"allowed": False, "status": status}

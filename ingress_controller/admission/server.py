@@ -1,6 +1,6 @@
 """The webhook over HTTPS.
 
-In: the function that checks an Ingress, and the files of a certificate. Out: an aiohttp application, and a TLS context
+In: the function that checks an object, and the files of a certificate. Out: an aiohttp application, and a TLS context
 that follows the files. Requests are bounded in size, time and number, since anybody who reaches the port can send them.
 """
 
@@ -33,7 +33,7 @@ def webhook_app(check: Check, ready: Callable[[], bool]) -> web.Application:
     """Make the application of the webhook.
 
     Args:
-        check: what is wrong with an Ingress.
+        check: what is wrong with an object.
         ready: whether the classes are known, without which no Ingress can be told from another controller's.
     """
     under_way = 0

@@ -165,7 +165,7 @@ def _suspicions(
     classes = {found.metadata.name: found for found in objects.values() if isinstance(found, IngressClass)}
     served = {ingress.ref for ingress in ours}
     for found in objects.values():
-        looked_at = not options.namespaces or found.metadata.namespace in options.namespaces
+        looked_at = options.serves(found.metadata.namespace)
         if isinstance(found, Ingress) and found.ref not in served and looked_at and has_ours(found, options.prefix):
             yield of_foreign(found, classes)
 

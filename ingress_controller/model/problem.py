@@ -65,8 +65,10 @@ REASONS: Mapping[Reason, str] = {
 OF_THE_OBJECT: frozenset[Reason] = frozenset(
     {"invalid-annotation", "invalid-policy", "invalid-host", "invalid-path", "conflict"}
 )
-"""The kinds that an Ingress has by itself; the others depend on what else is there, and may end without a change of
-it. (Of conflicts these are the ones within one Ingress.)"""
+"""The kinds that an Ingress has by itself, and that close it. (Of conflicts these are the ones within one Ingress.)
+
+The others depend on what else is there, such as Services, Secrets, Policies and the class, and may end without a change
+of it; ``policy-not-tried`` closes nothing, whoever made the mistake."""
 
 
 @dataclass(frozen=True, slots=True, order=True)

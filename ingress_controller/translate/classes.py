@@ -47,6 +47,4 @@ def _named(ingress: Ingress) -> str | None:
 
 def is_ours(ingress: Ingress, ours: Ours, options: Options) -> bool:
     """Whether an Ingress names one of our classes, or none where ours is the default, in a namespace we serve."""
-    if options.namespaces and ingress.metadata.namespace not in options.namespaces:
-        return False
-    return _named(ingress) in ours
+    return options.serves(ingress.metadata.namespace) and _named(ingress) in ours

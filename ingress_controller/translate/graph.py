@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeVar
 
+from ingress_controller.annotations.parse import parse
 from ingress_controller.model.host import Host
 from ingress_controller.model.outcome import Outcome
 from ingress_controller.model.problem import OF_THE_OBJECT, Problem
@@ -24,6 +25,7 @@ from ingress_controller.objects.views import (
     Ingress,
     IngressClass,
     IngressClassParameters,
+    Shareable,
     SharedPolicy,
 )
 from ingress_controller.translate import shared
@@ -117,15 +119,28 @@ class Graph:
         """Whether an Ingress is ours."""
         return ingress in self._compiled
 
-    def examine(self, ingress: Ingress) -> tuple[Problem, ...]:
-        """What is wrong with an Ingress by itself, if it were applied: nothing is looked up, and nothing changes.
+    def examine(self, found: Ingress | Shareable) -> tuple[Problem, ...]:
+        """What is wrong with an object by itself, if it were applied: nothing is looked up, and nothing changes.
 
-        One that is not ours has no problems. May be called from another thread.
+        One that is not ours has no problems. ``policy-not-tried`` is told where the Ingress itself is to blame. May be
+        called from another thread.
         """
-        if not is_ours(ingress, self._classes, self._options):
+        if not isinstance(found, Ingress):
+            return self._examine_shared(found)
+        if not is_ours(found, self._classes, self._options):
             return ()
-        problems = _compile(ingress, Store(), self._options, {}).problems
-        return tuple(problem for problem in problems if problem.reason in OF_THE_OBJECT)
+        written = {problem.message for problem in parse(found.ref, found.annotations, self._options.prefix).problems}
+        return tuple(
+            problem
+            for problem in _compile(found, Store(), self._options, {}).problems
+            if problem.reason in OF_THE_OBJECT or (problem.reason == "policy-not-tried" and problem.message in written)
+        )
+
+    def _examine_shared(self, found: Shareable) -> tuple[Problem, ...]:
+        if found.metadata.namespace and not self._options.serves(found.metadata.namespace):
+            return ()
+        problem = _compile_shared(found).problem
+        return (problem,) if problem and problem.reason != "internal-error" else ()
 
     def outcome(self, ref: ObjectRef) -> Outcome | None:
         """What became of an Ingress, or of rules that Ingresses use; ``None`` if it is not there or not ours."""
@@ -161,12 +176,7 @@ class Graph:
 
     def _compile_one_shared(self, ref: ObjectRef) -> Shared | None:
         found = self._store.find(ref)
-        if not isinstance(found, SharedPolicy | IngressClassParameters):
-            return None
-        try:
-            return compile_shared(found)
-        except Exception as error:  # noqa: BLE001 (as for an Ingress)
-            return shared.failed(ref, error)
+        return _compile_shared(found) if isinstance(found, SharedPolicy | IngressClassParameters) else None
 
     def _compile(self, ingresses: Iterable[ObjectRef]) -> _Touched:
         """Compile Ingresses. Returns the names of what this concerns."""
@@ -301,6 +311,13 @@ def _compile(ingress: Ingress, store: Store, options: Options, shared_rules: Map
         return compile_ingress(ingress, store, options, shared_rules)
     except Exception as error:  # noqa: BLE001 (a mistake of ours in one object's case must not stop the others)
         return _failed(ingress, error)
+
+
+def _compile_shared(found: Shareable) -> Shared:
+    try:
+        return compile_shared(found)
+    except Exception as error:  # noqa: BLE001 (as for an Ingress)
+        return shared.failed(found.ref, error)
 
 
 def _failed(ingress: Ingress, error: Exception) -> Compiled:

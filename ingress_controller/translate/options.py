@@ -25,3 +25,7 @@ class Options:
     allow_local_external_names: bool = False
     own_addresses: frozenset[str] = frozenset()
     cluster_domain: str = "cluster.local"
+
+    def serves(self, namespace: str) -> bool:
+        """Whether objects of a namespace are ours at all."""
+        return not self.namespaces or namespace in self.namespaces

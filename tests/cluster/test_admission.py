@@ -1,4 +1,4 @@
-"""Ingresses validated as they are applied: kubectl, a real API server, and the program as its webhook."""
+"""Ingresses and the rules that they share, validated as they are applied: kubectl, a real API server, and the program as its webhook."""
 
 import base64
 import json
@@ -16,11 +16,12 @@ from tests.cluster.ingresses import INGRESS
 from tests.cluster.objects import CLASS, annotate, apply, make_ingress, patch_ingress
 from tests.cluster.program import Program, running
 from tests.envoy_process import eventually
-from tests.manifests import PREFIX, PUBLIC, make_certificate
+from tests.manifests import PREFIX, PUBLIC, make_certificate, make_parameters, make_shared_policy
 from tests.real_servers import ControlPlane, free_port
 
 BAD = {"policy": "[{allow: {or: [{emial: ann@example.com}]}}]"}
 MESSAGE = 'unknown criterion "emial", did you mean email?'
+MESSAGE_BEGINS = "parsing ingress: annotations: applying policy annotations: parsing policy: "
 HOST = "localhost"
 
 
@@ -109,6 +110,47 @@ async def test_kubectl_prints_the_message_of_the_event(
         await api.request("POST", INGRESS.path(namespace), body=json.loads(bad))
     assert raised.value.status == 422
     assert raised.value.message.endswith(f"denied the request: {event}")
+
+
+async def test_kubectl_prints_the_message_of_the_condition(
+    control_plane: ControlPlane, api: KubernetesApi, namespace: str, served: tuple[Program, Webhook]
+) -> None:
+    _, webhook = served
+    misspelt = {"allow": {"or": [{"emial": "ann@example.com"}]}}
+    bad = {
+        f"policies.{PREFIX}": make_shared_policy("office", misspelt, namespace=namespace),
+        f"ingressclassparameters.{PREFIX}": make_parameters(namespace, misspelt),
+    }
+    conditions = {}
+    for (plural, manifest), name in zip(bad.items(), ("office", namespace), strict=True):
+        await apply(control_plane, manifest)
+        flags = ("--for=condition=Accepted=False", "--timeout=30s", "-n", namespace, "-o", "json")
+        shown = json.loads(await control_plane.kubectl("wait", f"{plural}/{name}", *flags))
+        (conditions[plural],) = (condition["message"] for condition in shown["status"]["conditions"])
+        await control_plane.kubectl("delete", plural, name, "-n", namespace)
+    await webhook.guard(namespace, make_ingress(namespace, "probe", f"{namespace}.test", BAD))
+    for plural, manifest in bad.items():
+        assert "spec." in conditions[plural]
+        with pytest.raises(RuntimeError) as refused:
+            await apply(control_plane, manifest)
+        assert conditions[plural] in str(refused.value)
+    good = {"deny": {"or": [{"email": "ann@example.com"}]}}
+    for manifest in (make_shared_policy("office", good, namespace=namespace), make_parameters(namespace, good)):
+        assert "created (server dry run)" in await dry_run(control_plane, manifest)
+
+
+async def test_a_mistake_in_a_policy_that_is_tried_is_a_warning(
+    control_plane: ControlPlane, namespace: str, served: tuple[Program, Webhook]
+) -> None:
+    _, webhook = served
+    await webhook.guard(namespace, make_ingress(namespace, "probe", f"{namespace}.test", BAD))
+    tried = make_ingress(namespace, "web", f"{namespace}.test", PUBLIC | BAD | {"policy_mode": "shadow"})
+    with pytest.raises(RuntimeError) as told:
+        await control_plane.kubectl("apply", "--warnings-as-errors", "--filename", "-", stdin=tried)
+    assert f"Warning: upsert routes: {MESSAGE_BEGINS}" in str(told.value)
+    assert MESSAGE in str(told.value)
+    # It was stored all the same.
+    assert "unchanged" in await dry_run(control_plane, tried)
 
 
 async def test_good_ones_pass_and_updates_are_validated(

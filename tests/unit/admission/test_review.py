@@ -15,13 +15,14 @@ from ingress_controller.objects.change import Change
 from ingress_controller.objects.kinds import BY_NAME
 from ingress_controller.objects.read import read
 from ingress_controller.objects.store import Store
-from ingress_controller.objects.views import Ingress, IngressClass
+from ingress_controller.objects.views import Ingress, IngressClass, IngressClassParameters, SharedPolicy
+from ingress_controller.report.conditions import to_condition
 from ingress_controller.translate.graph import Graph
 from ingress_controller.translate.options import Options
 from tests import golden_suite
 from tests.golden_suite import Case
-from tests.manifests import CLASS, PREFIX, PUBLIC, make_ingress
-from tests.unit.admission.reviews import RESOURCE, applied, make_review
+from tests.manifests import CLASS, PREFIX, PUBLIC, SIGNED_IN, make_ingress, make_parameters, make_shared_policy
+from tests.unit.admission.reviews import PARAMETERS, POLICIES, RESOURCE, applied, make_review
 
 BAD = {"policy": "[{"}
 CASES = golden_suite.cases()
@@ -53,15 +54,19 @@ def raw(annotations: Mapping[str, str] = PUBLIC, host: str = "web.test", **field
 def of_the_object(outcome: Outcome) -> list[Problem]:
     """The problems that need no other object; conflicts between Ingresses are about all rules, or all annotations."""
     between = {"spec.rules", "metadata.annotations"}
-    return [p for p in outcome.problems if p.reason in OF_THE_OBJECT and p.field not in between]
+    return [
+        p
+        for p in outcome.problems
+        if (p.reason in OF_THE_OBJECT and p.field not in between) or p.object.kind != Ingress.KIND
+    ]
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_the_review_agrees_with_the_compiler(case: Case) -> None:
-    for ingress in applied(case):
-        response = ask(make_review(ingress.raw), ingress.graph)
-        wrong = of_the_object(ingress.outcome) if ingress.outcome else []
-        assert response["allowed"] == (not wrong), ingress.name
+    for found in applied(case):
+        response = ask(make_review(found.raw, resource=found.resource), found.graph)
+        wrong = of_the_object(found.outcome) if found.outcome else []
+        assert response["allowed"] == (not wrong), found.name
         if wrong:
             messages = Outcome("", tuple(wrong)).messages
             assert response["status"]["message"].splitlines()[:MOST] == list(messages)[:MOST]
@@ -72,6 +77,8 @@ def test_golden_cases_of_both_kinds_are_there() -> None:
     rejected = [bool(of_the_object(outcome)) for outcome in outcomes if outcome]
     assert rejected.count(True) > 10
     assert rejected.count(False) > 10
+    shared = [ingress.name for case in CASES for ingress in applied(case) if ingress.resource != RESOURCE]
+    assert len(shared) > 10
 
 
 def test_a_rejection() -> None:
@@ -107,6 +114,82 @@ def test_many_mistakes_are_told_up_to_a_limit() -> None:
     status = ask(make_review(raw(paths=paths)))["status"]
     assert status["message"].splitlines()[MOST:] == ["and 5 more"]
     assert len(status["details"]["causes"]) == MOST
+
+
+TRIED = {"policy_mode": "shadow", **SIGNED_IN}
+
+
+@pytest.mark.parametrize(
+    ("annotations", "warnings"),
+    [
+        (TRIED | {"policy": "[{allow: {or: [{emial: a@b.test}]}}]"}, ['unknown criterion "emial"']),
+        (TRIED | {"policy_ref": "[a/b/c, d]"}, ["policy_ref: [0] must be NAME or NAMESPACE/NAME"]),
+        (TRIED | BAD | {"policy_ref": "A"}, ["applying policy annotations: parsing policy", "policy_ref: must be"]),
+        # These may come later.
+        (TRIED | {"policy_ref": "[not-there, other/not-there]"}, []),
+        (SIGNED_IN | {"policy_ref": "not-there"}, []),
+        (SIGNED_IN | {"tls_downstream_client_ca_secret": "not-there"}, []),
+    ],
+    ids=str,
+)
+def test_what_closes_nothing_is_a_warning(annotations: Mapping[str, str], warnings: list[str]) -> None:
+    response = ask(make_review(raw(annotations)))
+    assert response["allowed"]
+    told = response.get("warnings", [])
+    assert len(told) == len(warnings)
+    assert all(wanted in warning for wanted, warning in zip(warnings, told, strict=True)), told
+    assert all(warning.startswith("upsert routes: parsing ingress: ") for warning in told)
+
+
+def test_a_rejection_may_come_with_a_warning() -> None:
+    response = ask(make_review(raw(TRIED | BAD | {"timeout": "soon"})))
+    assert "must be a duration" in response["status"]["message"]
+    assert "applying policy annotations" not in response["status"]["message"]
+    assert len(response["warnings"]) == 1
+
+
+MISSPELT = {"allow": {"or": [{"emial": "ann@example.com"}]}}
+
+
+@pytest.mark.parametrize(
+    ("resource", "text", "kind", "message"),
+    [
+        (POLICIES, make_shared_policy("a", MISSPELT), "Policy", "spec.rules[0].allow.or[0].emial"),
+        (POLICIES, make_shared_policy("a", usableFrom=["A"]), "Policy", "spec.usableFrom[0]"),
+        (PARAMETERS, make_parameters("a", MISSPELT), "IngressClassParameters", "spec.mandatoryDeny[0].allow"),
+        (PARAMETERS, make_parameters("a", default=[MISSPELT]), "IngressClassParameters", "spec.defaultPolicy[0].allow"),
+    ],
+    ids=str,
+)
+def test_shared_rules_are_rejected_with_the_text_of_their_condition(
+    resource: Mapping[str, str], text: str, kind: str, message: str
+) -> None:
+    bad = json.loads(text)
+    response = ask(make_review(bad, resource=resource))
+    assert not response["allowed"]
+    details = response["status"]["details"]
+    assert (details["group"], details["kind"], details["name"]) == (PREFIX, kind, "a")
+    found = read(BY_NAME[bad["apiVersion"], kind], bad)
+    assert isinstance(found, SharedPolicy | IngressClassParameters)
+    outcome = make_graph().apply([Change(found.ref, found)]).outcomes[found.ref]
+    assert outcome
+    assert response["status"]["message"] == to_condition(outcome, 1).message
+    assert message in response["status"]["message"]
+
+
+def test_shared_rules_that_are_well_or_not_ours() -> None:
+    good = json.loads(make_shared_policy("a", {"allow": {"or": [{"email": "ann@example.com"}]}}))
+    bad = json.loads(make_shared_policy("a", MISSPELT))
+    assert ask(make_review(good, resource=POLICIES)) == {
+        "uid": "705ab4f5-6393-11e8-b7cc-42010a800002",
+        "allowed": True,
+    }
+    elsewhere = Graph(Options(namespaces=("shop",)), Store())
+    assert ask(make_review(bad, resource=POLICIES), elsewhere)["allowed"]
+    labelled = {**bad, "metadata": {**bad["metadata"], "labels": {"a": "b"}, "annotations": {"a": "b"}}}
+    assert ask(make_review(labelled, resource=POLICIES, operation="UPDATE", oldObject=bad))["allowed"]
+    assert not ask(make_review(bad, resource=POLICIES, operation="UPDATE", oldObject=good))["allowed"]
+    assert ask(make_review(bad, resource=POLICIES, subResource="status", operation="UPDATE"))["allowed"]
 
 
 @pytest.mark.parametrize(
