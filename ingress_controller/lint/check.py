@@ -7,19 +7,22 @@ all there is, as for a controller that serves them.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ingress_controller.annotations.parse import parse
+from ingress_controller.annotations.settings import Access
 from ingress_controller.lint.finding import Finding, Suspicion
-from ingress_controller.lint.ingresses import has_ours, of_foreign, of_ingress
-from ingress_controller.lint.policies import of_policy
+from ingress_controller.lint.ingresses import has_ours, of_foreign, of_ingress, of_upstreams
+from ingress_controller.lint.policies import of_certificates, of_policy
 from ingress_controller.lint.positions import Document, Positions, in_document
 from ingress_controller.lint.shadow import unreachable
 from ingress_controller.model.host import CATCH_ALL, Host
+from ingress_controller.model.policy import Policy, Rule
 from ingress_controller.model.problem import Problem
 from ingress_controller.model.reference import ObjectRef
 from ingress_controller.model.route import Forward, Route
+from ingress_controller.model.upstream import Upstream
 from ingress_controller.objects.change import Change
 from ingress_controller.objects.read import Malformed
 from ingress_controller.objects.store import Store
@@ -38,6 +41,7 @@ from ingress_controller.translate.claims import claims
 from ingress_controller.translate.classes import CLASS_ANNOTATION, DEFAULT_CLASS_ANNOTATION
 from ingress_controller.translate.graph import Graph
 from ingress_controller.translate.options import Options
+from ingress_controller.translate.shared import compile_shared
 
 _CONTEXT = "parsing ingress: "
 _CERTIFICATES_MADE = "cert-manager.io/"
@@ -68,7 +72,7 @@ def check(documents: Sequence[Document], options: Options, *, complete: bool = F
     findings = [
         *_of_documents(documents),
         *(_of_problem(each, positions) for each in problems if complete or _counts(each, store)),
-        *(_of_suspicion(each, positions) for each in _suspicions(objects, ours, hosts, options)),
+        *(_of_suspicion(each, positions) for each in _suspicions(objects, ours, hosts, update.upstreams, options)),
     ]
     return Result(tuple(sorted(findings, key=lambda found: (found.position, found.rule, found.message))), len(ours))
 
@@ -147,15 +151,28 @@ def _of_problem(problem: Problem, positions: Positions) -> Finding:
 
 
 def _suspicions(
-    objects: dict[ObjectRef, KubernetesObject], ours: Sequence[Ingress], hosts: Iterable[Host], options: Options
+    objects: dict[ObjectRef, KubernetesObject],
+    ours: Sequence[Ingress],
+    hosts: Iterable[Host],
+    upstreams: Mapping[str, Upstream | None],
+    options: Options,
 ) -> Iterator[Suspicion]:
     covered = {host for ingress in ours for tls in ingress.spec.tls for host in tls.hosts}
     served_hosts = tuple(hosts)
     # With what Policies and the class add; an Ingress of which no path is served has none.
-    whole = {r.ingress: r.policy for host in served_hosts for r in host.routes if isinstance(r.action, Forward)}
+    whole: dict[ObjectRef, Policy] = {}
+    reached: dict[ObjectRef, list[Upstream | None]] = {}
+    for route in (route for host in served_hosts for route in host.routes):
+        if isinstance(route.action, Forward):
+            whole[route.ingress] = route.policy
+            reached.setdefault(route.ingress, []).append(upstreams[route.action.upstream])
     for ingress in ours:
         yield from of_ingress(ingress, options.prefix, covered)
         parsed = parse(ingress.ref, ingress.annotations, options.prefix)
+        if not parsed.problems:
+            yield from of_upstreams(ingress, parsed.settings, reached.get(ingress.ref, ()), options.prefix)
+            referred = _referred(parsed.settings.access, objects, ingress.metadata.namespace)
+            yield from of_certificates(ingress.ref, parsed.settings, referred, options.prefix)
         if not parsed.problems and (ingress.ref in whole or not parsed.settings.access.policy_ref):
             parsed = replace(parsed, policy=whole.get(ingress.ref, parsed.policy))
             yield from of_policy(ingress.ref, parsed, ingress.annotations, options.prefix)
@@ -168,6 +185,14 @@ def _suspicions(
         looked_at = options.serves(found.metadata.namespace)
         if isinstance(found, Ingress) and found.ref not in served and looked_at and has_ours(found, options.prefix):
             yield of_foreign(found, classes)
+
+
+def _referred(access: Access, objects: Mapping[ObjectRef, KubernetesObject], namespace: str) -> Iterator[Rule]:
+    """The rules of the Policies that an Ingress of a namespace refers to, as far as they are among the manifests."""
+    for ref in access.policy_ref:
+        found = objects.get(ref._replace(namespace=ref.namespace or namespace))
+        if isinstance(found, SharedPolicy):
+            yield from compile_shared(found).rules.get("rules", ())
 
 
 def _field_of(route: Route, objects: dict[ObjectRef, KubernetesObject]) -> str:

@@ -4,14 +4,17 @@ In: an Ingress of ours, with what others of the same hosts have. Out: suspicions
 """
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
-from ingress_controller.annotations.table import BY_NAME
+from ingress_controller.annotations.settings import Settings
+from ingress_controller.annotations.table import BY_NAME, TABLE
 from ingress_controller.lint.finding import Suspicion
 from ingress_controller.model.host import covering
+from ingress_controller.model.upstream import Upstream
 from ingress_controller.objects.views import Ingress, IngressClass
 from ingress_controller.translate.classes import CLASS_ANNOTATION
 
+_TOKENS = [row.name for row in TABLE if row.lands == ("secrets", "service_account_token")]
 _PATTERN_LIKE = re.compile(r"\.[*+]|\(\?|\[\w-|\(.*\|.*\)|\$$")
 
 
@@ -60,6 +63,21 @@ def _tls(ingress: Ingress, covered: Collection[str]) -> Iterator[Suspicion]:
             if host not in wanted:
                 field = f"spec.tls[{number}].hosts[{index}]"
                 yield Suspicion(ingress.ref, field, "tls-host-without-rule", f"no rule is for the host {host}")
+
+
+def of_upstreams(
+    ingress: Ingress, settings: Settings, reached: Iterable[Upstream | None], prefix: str
+) -> Iterator[Suspicion]:
+    """What is suspicious about where requests of an Ingress are sent; ``reached`` are the upstreams that are known."""
+    if settings.connection.skip_verify:
+        message = f"{prefix}/tls_skip_verify: whoever is between may read and change everything"
+        yield Suspicion(
+            ingress.ref, f"metadata.annotations[{prefix}/tls_skip_verify]", "upstream-not-verified", message
+        )
+    if settings.secrets.service_account_token and any(upstream and not upstream.tls for upstream in reached):
+        name = next(name for name in _TOKENS if f"{prefix}/{name}" in ingress.annotations)
+        message = f"{prefix}/{name}: the token is sent in plain text, since the upstream does not speak TLS"
+        yield Suspicion(ingress.ref, f"metadata.annotations[{prefix}/{name}]", "token-in-plain-text", message)
 
 
 def of_foreign(ingress: Ingress, classes: Mapping[str, IngressClass]) -> Suspicion:

@@ -1,26 +1,30 @@
 """Policies that parse, and hardly mean what they say.
 
-In: the parsed annotations of one Ingress. Out: suspicions, each at the annotation or block that it is about.
+In: the parsed annotations of one Ingress, and the rules that it refers to. Out: suspicions, each at the annotation or
+block that it is about.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import combinations
 
 import yaml
 
 from ingress_controller import strict_yaml
 from ingress_controller.annotations.parse import Parsed
+from ingress_controller.annotations.settings import Settings
 from ingress_controller.lint.finding import Suspicion
 from ingress_controller.model.policy import (
     All,
     Any,
     AuthenticatedUser,
+    ClientCertificate,
     Constant,
     Domain,
     Email,
     Expression,
     HttpMethod,
     HttpPath,
+    InvalidClientCertificate,
     Not,
     OneOf,
     Policy,
@@ -40,8 +44,19 @@ _WITHOUT_CASE = frozenset({"email", "domain"})
 
 def of_policy(ingress: ObjectRef, parsed: Parsed, annotations: Mapping[str, str], prefix: str) -> Iterator[Suspicion]:
     """What is suspicious about the policy of one Ingress; ``annotations`` are all that it has."""
-    suspicions = (*_whole(parsed), *_rules(parsed), *_case(annotations, prefix))
-    for name, rule, message in suspicions:
+    yield from _suspicions(ingress, (*_whole(parsed), *_rules(parsed), *_case(annotations, prefix)), prefix)
+
+
+def of_certificates(
+    ingress: ObjectRef, settings: Settings, referred: Iterable[Rule], prefix: str
+) -> Iterator[Suspicion]:
+    """Criteria about certificates that nobody is asked for; ``referred`` are the rules of Policies that are known."""
+    if not settings.secrets.tls_downstream_client_ca:
+        yield from _suspicions(ingress, _certificates(settings.access.policy, referred), prefix)
+
+
+def _suspicions(ingress: ObjectRef, found: Iterable["_Found"], prefix: str) -> Iterator[Suspicion]:
+    for name, rule, message in found:
         field = f"metadata.annotations[{prefix}/{name}]" if name else "metadata.annotations"
         yield Suspicion(ingress, field, rule, message)
 
@@ -59,9 +74,11 @@ def _whole(parsed: Parsed) -> Iterator[_Found]:
     elif admits_everybody(policy, Standing.SIGNED_IN):
         if not access.any_authenticated and any(map(_names_somebody, (rule.condition for rule in policy.allow))):
             yield blamed, "rule-without-effect", "everybody who is signed in is admitted, whatever else the policy asks"
-    elif admits_nobody(policy) and (access.policy is None or policy.allow or policy.deny or access.mode == "shadow"):
-        blamed = "" if access.policy is None else _POLICY
-        yield "policy_mode" if access.mode == "shadow" else blamed, "admits-nobody", "no request is ever admitted"
+    elif admits_nobody(policy) and access.mode == "shadow":
+        message = "policy and policy_ref are only tried, and nothing else admits anybody: all requests are denied"
+        yield "policy_mode", "admits-nobody", message
+    elif admits_nobody(policy) and (access.policy is None or policy.allow or policy.deny):
+        yield "" if access.policy is None else _POLICY, "admits-nobody", "no request is ever admitted"
 
 
 def _blamed(policy: Policy) -> str:
@@ -98,6 +115,25 @@ def _rules(parsed: Parsed) -> Iterator[_Found]:
             yield _POLICY, "duplicate-rule", f"this block says the same as {first} (at {rule.name})"
         elif _repeats(rule.condition):
             yield _POLICY, "duplicate-rule", f"a criterion stands twice in one list (at {rule.name})"
+
+
+def _certificates(written: Policy | None, referred: Iterable[Rule]) -> Iterator[_Found]:
+    message = "this asks about the client's certificate, and without tls_downstream_client_ca_secret there never is one"
+    for rule in (*written.allow, *written.deny) if written else ():
+        if _is_about_certificates(rule.condition):
+            yield _POLICY, "no-certificate-asked-for", f"{message} (at {rule.name})"
+    if found := next((rule for rule in referred if _is_about_certificates(rule.condition)), None):
+        yield "policy_ref", "no-certificate-asked-for", f"{found.name}: {message}"
+
+
+def _is_about_certificates(expression: Expression) -> bool:
+    match expression:
+        case All(terms) | Any(terms):
+            return any(map(_is_about_certificates, terms))
+        case Not(term):
+            return _is_about_certificates(term)
+        case _:
+            return isinstance(expression, ClientCertificate | InvalidClientCertificate)
 
 
 def _never_does(rule: Rule) -> str:

@@ -56,11 +56,14 @@ class Positions:
         Args:
             ref: the object.
             field: its path; empty for the whole object, which is where its name is.
-            message: may end with a place within an annotation, ``(at policy[0].allow)`` or ``(line 2, column 3)``.
+            message: may end with a place within an annotation, ``(at policy[0].allow)`` or ``(line 2, column 3)``; or
+                with one below the field, ``(at spec.rules[0].allow)``.
         """
         document = self._documents[ref]
-        if field.startswith(_ANNOTATIONS) and (inner := _in_annotation(document, field, message)):
-            return inner
+        if field.startswith(_ANNOTATIONS):
+            return _in_annotation(document, field, message) or in_document(document, field)
+        if field and (at := _AT.search(message)) and at["path"].startswith(field):
+            field = at["path"]
         return in_document(document, field or "metadata.name")
 
 

@@ -19,15 +19,23 @@ MANIFEST_ERRORS: Mapping[str, str] = {
 
 WARNINGS: Mapping[str, str] = {
     "admits-nobody": "No annotation admits anybody, so all requests are denied. Where that is meant, write the "
-    "annotation `policy: '[]'`, which says so.",
+    "annotation `policy: '[]'`, which says so. With `policy_mode: shadow`, what `policy` and `policy_ref` say is "
+    "only tried, and others have to say who may meanwhile.",
     "admits-everybody": "The policy admits everybody, signed in or not, and there is no annotation "
     "`allow_public_unauthenticated_access` that says so.",
     "rule-without-effect": "The policy admits everybody who is signed in, so its criteria for some users or groups "
     "change nothing.",
     "rule-never-holds": "A block of the policy can never hold: it is empty or rejects, or asks that one value be two "
     "things at once. A `deny` like this denies nothing.",
+    "no-certificate-asked-for": "The policy asks about the client's certificate, and no annotation "
+    "`tls_downstream_client_ca_secret` has clients asked for one: nobody has a certificate, valid or not, so the "
+    "criterion never holds.",
     "duplicate-rule": "The policy has the same block, or the same criterion in one list, twice.",
     "not-lower-case": "E-mail addresses and domains are compared in lower case; what is written is not how it counts.",
+    "upstream-not-verified": "With `tls_skip_verify`, whoever is between the proxy and the upstream may read and "
+    "change everything. To verify with authorities of your own, write `tls_custom_ca_secret`.",
+    "token-in-plain-text": "The token of `kubernetes_service_account_token` is sent to the upstream without TLS. Write "
+    "`secure_upstream`, or have the Service's port say `appProtocol: https`.",
     "unreachable-route": "No request comes to this route: another that is tried before it serves all of its paths, or "
     "its pattern asks for what no path has in its normal form, such as a query.",
     "path-looks-like-pattern": "The path is taken literally, and looks as if it were meant as a pattern, which takes "

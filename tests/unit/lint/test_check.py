@@ -19,10 +19,12 @@ CASES = sorted(Path(__file__).with_name("cases").glob("*.yaml"))
 _MARK = re.compile(r"# <- (?P<rules>[a-z, -]+)$")
 
 EXPECTED = {
+    "annotations/tls_skip_verify": {"upstream-not-verified"},
     "default-backend/with-rules": {"host-without-tls"},
     "path-regex/no-effect": {"path-looks-like-pattern"},
     "policy/allowed": {"not-lower-case"},
     "policy/blocks-empty": {"admits-everybody", "rule-never-holds"},
+    "policy/criteria-client-certificate": {"no-certificate-asked-for"},
     "policy/criteria-constant": {"admits-everybody", "rule-never-holds"},
     "policy/criteria-day-of-week": {"admits-everybody"},
     "policy/criteria-domain-user-groups": {"not-lower-case"},
@@ -84,6 +86,25 @@ def test_where_manifests_are_complete_the_errors_are_those_of_translation(case: 
     assert len(errors) == len(told), errors
     for found in errors:
         assert any(found.message in line or found.rule == "duplicate-object" for line in told), (found, told)
+
+
+def test_mistakes_in_shared_rules_are_told_at_the_rule() -> None:
+    text = CASES[[path.stem for path in CASES].index("shared")].read_text(encoding="utf-8")
+    lines = text.splitlines()
+    places = {str(found.object): found.position for found in lint(text).findings if found.level == "error"}
+    for name, begins in {
+        "Policy default/misspelt": "emial:",
+        "Policy default/elsewhere": "Not-A-Namespace",
+        "IngressClassParameters edge": "allow:",
+        "Policy default/unknown-field": "spec:",
+    }.items():
+        assert lines[places[name].line - 1][places[name].column - 1 :].startswith(begins), name
+
+
+def test_a_token_is_taken_for_safe_where_the_service_is_not_known() -> None:
+    text = CASES[[path.stem for path in CASES].index("upstreams")].read_text(encoding="utf-8")
+    alone = "---".join(part for part in text.split("---") if "kind: Service\n" not in part)
+    assert {found.rule for found in lint(alone).findings} == {"upstream-not-verified"}
 
 
 def test_columns_are_those_of_the_offending_text() -> None:
