@@ -5,6 +5,7 @@ policy, and the answers, on standard output; exit status 2 for a question that i
 """
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
@@ -21,7 +22,8 @@ from ingress_controller.explain.decision import Served, Visitor
 from ingress_controller.explain.decision import explain as explain_request
 from ingress_controller.explain.notes import notes
 from ingress_controller.explain.text import to_text
-from ingress_controller.explain.url import Target, parse_url
+from ingress_controller.explain.url import TUNNEL, Target, normal_host, parse_url
+from ingress_controller.policy.certificates import normal_fingerprint
 from ingress_controller.policy.evaluate import Session, ShownCertificate
 from ingress_controller.settings import Settings
 
@@ -72,6 +74,19 @@ class Instant(click.ParamType[datetime]):
         return given if given.tzinfo else given.replace(tzinfo=UTC)
 
 
+class Fingerprint(click.ParamType[str]):
+    """SHA-256 of a certificate."""
+
+    name = "fingerprint"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The fingerprint as policies compare it, or a usage error that names the flag."""
+        try:
+            return normal_fingerprint(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
 class Asking(TypedDict):
     """The options about who asks, and how."""
 
@@ -79,11 +94,12 @@ class Asking(TypedDict):
     user_id: str
     groups: tuple[str, ...]
     claims: tuple[tuple[str, str], ...]
-    method: str
+    method: str | None
     source_ip: IPv4Address | IPv6Address
     time: datetime | None
     headers: tuple[tuple[str, str], ...]
-    client_certificate: str
+    client_certificate: str | None
+    server_name: str | None
 
 
 @click.command(
@@ -97,17 +113,18 @@ class Asking(TypedDict):
       ingress-controller explain --url https://hello.localhost.pomerium.io/ examples/quickstart
       ingress-controller explain --url https://app.example.com/a --user ann@example.com --group admins
       ingress-controller explain --url https://app.example.com/ --method POST --source-ip 10.1.2.3 -o json ingress.yaml
+      ingress-controller explain --url tcp+https://db.example.com:5432 --user ann@example.com manifests/
     """,
 )
 @click.argument("paths", nargs=-1, metavar="[PATH...]", type=click.Path(exists=True, readable=True, path_type=Path))
-@click.option("--url", required=True, type=Url(), metavar="URL", help="What is asked for, as in a browser.")
+@click.option("--url", required=True, type=Url(), metavar="URL", help="What is asked for.")
 @click.option("--user", default="", metavar="EMAIL", help="E-mail address of who asks.")
 @click.option("--user-id", default="", metavar="ID", help="Id of who asks.  [default: the e-mail address]")
 @click.option("--group", "groups", multiple=True, metavar="NAME", help="A group of the user; repeatable.")
 @click.option(
     "--claim", "claims", multiple=True, type=Claim(), metavar="NAME=VALUE", help="A claim; one name twice is a list."
 )
-@click.option("--method", default="GET", show_default=True, metavar="METHOD", help="The request's method.")
+@click.option("--method", metavar="METHOD", help="The request's method.  [default: GET, or CONNECT for tcp+https]")
 @click.option(
     "--source-ip", default="192.0.2.1", show_default=True, type=IpAddress(), metavar="IP", help="The client's address."
 )
@@ -122,14 +139,19 @@ class Asking(TypedDict):
 )
 @click.option(
     "--client-certificate",
-    default="",
+    type=Fingerprint(),
     metavar="SHA256",
     help="Fingerprint of the certificate that the client shows, and that the host's authorities vouch for.",
 )
 @click.option(
+    "--server-name",
+    metavar="NAME",
+    help="What the client names in the TLS handshake; empty for nothing.  [default: the host of the URL]",
+)
+@click.option(
     "-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True, help="How to print it."
 )
-@with_settings("name", "prefix", "namespaces", "allow_external_name_local", "kubeconfig")
+@with_settings("name", "prefix", "namespaces", "allow_external_name_local", "kubeconfig", "external_https_port")
 def explain(
     *,
     settings: Settings,
@@ -142,12 +164,13 @@ def explain(
     # Brings in the Kubernetes client, which help and completion do not need.
     from ingress_controller import offline  # noqa: PLC0415
 
-    visitor = visitor_of(asking, url.host)
+    url = target_of(url, asking["method"])
+    visitor = visitor_of(asking, url)
     if not paths:
         # Says what keeps the cluster from being read.
         logs.configure("text", "warning")
     state = offline.read_state(paths, settings)
-    served = Served(state.hosts, state.upstreams, state.endpoints)
+    served = Served(state.hosts, state.upstreams, state.endpoints, settings.external_https_port)
     found = explain_request(served, url, visitor)
     about = notes(found.routing.names, state.ours, state.foreign, state.problems)
     noted = [*map(str, state.malformed), *about]
@@ -157,23 +180,39 @@ def explain(
         click.echo(to_text(found, noted), nl=False)
 
 
-def visitor_of(asking: Asking, host: str) -> Visitor:
-    """Who asks for something on a host.
+def target_of(url: Target, method: str | None) -> Target:
+    """What is asked for: CONNECT asks for a tunnel, and nothing else does.
+
+    Raises:
+        StartError: the method does not go with the URL.
+    """
+    connects = (method or "").upper() == "CONNECT"
+    if url.scheme == TUNNEL and method and not connects:
+        raise StartError(f"--method: {TUNNEL} is for CONNECT alone, got {method[:80]!r}")
+    if not connects and url.scheme != TUNNEL:
+        return url
+    if url.scheme == "http":
+        raise StartError(f"--url: CONNECT is over TLS: write {TUNNEL}://{url.host}:{url.port}")
+    if url.written_path != "/" or url.query is not None:
+        raise StartError(f"--url: CONNECT has no path: write {TUNNEL}://{url.host}:{url.port}")
+    return replace(url, scheme=TUNNEL)
+
+
+def visitor_of(asking: Asking, url: Target) -> Visitor:
+    """Who asks for something, and how.
 
     Raises:
         StartError: nobody can ask like that.
     """
-    method = asking["method"].upper()
-    if method == "CONNECT":
-        raise StartError("--method: CONNECT has no path, so that no route of a web page is chosen")
-    shown = asking["client_certificate"].replace(":", "").lower()
+    shown, server_name = asking["client_certificate"], asking["server_name"]
     return Visitor(
-        method,
+        "CONNECT" if url.scheme == TUNNEL else (asking["method"] or "GET").upper(),
         asking["source_ip"],
-        session_of(asking, host),
+        session_of(asking, url.host),
         time=asking["time"] or datetime.now(UTC),
         headers={name.lower(): value for name, value in asking["headers"]},
         certificate=ShownCertificate(shown, valid=True) if shown else None,
+        server_name=None if server_name is None else normal_host(server_name),
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from ingress_controller.explain.decision import Explanation
 from ingress_controller.explain.routing import Routing, Tried
+from ingress_controller.explain.treatment import treatment
 from ingress_controller.model.route import Forward, Route
 from ingress_controller.policy.describe import describe_expression
 from ingress_controller.policy.evaluate import Decision, Trace
@@ -21,15 +22,22 @@ def to_data(found: Explanation, notes: Iterable[str]) -> dict[str, Any]:
             "scheme": target.scheme,
             "method": visitor.method,
             "host": target.host,
+            "port": target.port,
             "path": found.routing.path,
             "query": target.query,
             "source_ip": str(visitor.source_ip),
+            "client_certificate": visitor.certificate.fingerprint if visitor.certificate else None,
+            "server_name": target.host if visitor.server_name is None else visitor.server_name,
             "user": visitor.session.subject if visitor.session else None,
         },
+        "redirect": {"status": 308, "location": found.redirect} if found.redirect else None,
         "hosts_tried": list(found.routing.names),
         "host": found.routing.host.name if found.routing.host else None,
+        "asks_for_client_certificate": bool(found.routing.host and found.routing.host.client_ca),
         **_routes(found.routing),
         "decision": _decision(found.decision) if found.decision else None,
+        "shadow_decision": _decision(found.shadow) if found.shadow else None,
+        "forwarded": treatment(found.forwarded) if found.forwarded else None,
         "answers": [{"client": a.client, "status": a.status, "text": a.text} for a in found.answers],
         "notes": list(notes),
     }

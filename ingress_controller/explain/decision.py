@@ -11,22 +11,24 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import Literal
 
 from ingress_controller.explain.routing import Routing, choose
-from ingress_controller.explain.url import Target
+from ingress_controller.explain.url import TUNNEL, Target
 from ingress_controller.model.host import CATCH_ALL, Host
-from ingress_controller.model.route import Forward, Unavailable
+from ingress_controller.model.route import Forward, Route, Unavailable
 from ingress_controller.model.upstream import Endpoints, ServicePort, Upstream
 from ingress_controller.policy.evaluate import Decision, Request, Session, ShownCertificate, evaluate
 
 SIGN_IN_PATH = "/.pomerium/sign_in"
+_HTTPS_PORT = 443
 
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """What is served: hosts, upstreams and their endpoints, by name."""
+    """What is served: hosts, upstreams and their endpoints, by name; and the port that redirects to https name."""
 
     hosts: Mapping[str, Host]
     upstreams: Mapping[str, Upstream]
     endpoints: Mapping[str, Endpoints]
+    https_port: int = 443
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,7 @@ class Visitor:
         time: when; with a time zone.
         headers: by lower-case name.
         certificate: what the client shows where it is asked for one.
+        server_name: of the TLS handshake, lower case; empty without one. ``None`` is the host of the request.
     """
 
     method: str
@@ -48,6 +51,7 @@ class Visitor:
     time: datetime
     headers: Mapping[str, str] = field(default_factory=dict)
     certificate: ShownCertificate | None = None
+    server_name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,33 +65,62 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """Everything about one request; ``decision`` is ``None`` where no policy was asked."""
+    """Everything about one request.
+
+    Attributes:
+        target: what is asked for.
+        visitor: who asks, and how.
+        routing: the choice of the route.
+        decision: what its policy says; ``None`` where none was asked.
+        answers: what each kind of client is told.
+        shadow: what the policy would say that is only tried; ``None`` where there is none.
+        redirect: where the plain listener sends what is asked over http; ``None`` for https.
+    """
 
     target: Target
     visitor: Visitor
     routing: Routing
     decision: Decision | None
     answers: tuple[Answer, ...]
+    shadow: Decision | None = None
+    redirect: str | None = None
+
+    @property
+    def forwarded(self) -> Route | None:
+        """The route by which the request is sent on; ``None`` if it is not."""
+        return self.routing.route if self.answers[0].status is None else None
 
 
 def explain(served: Served, target: Target, visitor: Visitor) -> Explanation:
-    """Follow a request as the proxy would take it. A session that is given has the target's host as its audience."""
+    """Follow a request as the proxy would take it. A session that is given has the target's host as its audience.
+
+    One over http is answered by a redirect alone; the rest is about the request that follows it.
+    """
     routing = choose(served.hosts, target)
-    route, path = routing.route, routing.path
-    if route is None or path is None or isinstance(route.action, Unavailable):
-        return Explanation(target, visitor, routing, None, _both(*_without_policy(routing)))
-    decision = evaluate(route.policy, _request(target.host, path, visitor), visitor.session)
+    redirect = _redirect(target, served.https_port, routing.path) if target.scheme == "http" and routing.path else None
+    route = routing.route
+    if told := _without_policy(routing, target, visitor):
+        return Explanation(target, visitor, routing, None, _both(*told), redirect=redirect)
+    if route is None or isinstance(route.action, Unavailable):
+        raise AssertionError("what has no policy to ask is told without one")
+    request = _request(target.host, routing.path, visitor)
+    decision = evaluate(route.policy, request, visitor.session)
     match decision.outcome:
         case "allow":
             answers = _both(*_forwarded(served, route.action))
         case "deny":
             answers = _both(403, f"denied by {decision.name}")
         case "sign_in":
-            answers = _asked_to_sign_in(target.with_query(path), visitor.method)
-    return Explanation(target, visitor, routing, decision, answers)
+            answers = _asked_to_sign_in(target.with_query(routing.path or ""), visitor.method)
+    shadow = evaluate(route.shadow, request, visitor.session) if route.shadow else None
+    return Explanation(target, visitor, routing, decision, answers, shadow, redirect)
 
 
-def _request(host: str, path: str, visitor: Visitor) -> Request:
+def _redirect(target: Target, port: int, path: str) -> str:
+    return f"https://{target.host}{'' if port == _HTTPS_PORT else f':{port}'}{target.with_query(path)}"
+
+
+def _request(host: str, path: str | None, visitor: Visitor) -> Request:
     return Request(
         host=host,
         method=visitor.method,
@@ -99,18 +132,29 @@ def _request(host: str, path: str, visitor: Visitor) -> Request:
     )
 
 
-def _without_policy(routing: Routing) -> tuple[int, str]:
-    """The answer to what never comes to a policy."""
+def _without_policy(routing: Routing, target: Target, visitor: Visitor) -> tuple[int, str] | None:
+    """The answer to what never comes to a policy; ``None`` for what does."""
+    host, route = routing.host, routing.route
     if routing.refusal:
         return 400, routing.refusal
-    if routing.host is None:
+    if host is None:
         return 404, "no host has this name; most clients are already refused in the TLS handshake"
-    if routing.own:
+    if route is None and not routing.own:
+        return 404, _no_route(host, target)
+    if host.client_ca and visitor.server_name not in {None, target.host}:
+        # On the connection of another name, the certificate was judged by that host's authorities, or by none.
+        name = f"for {visitor.server_name}" if visitor.server_name else "without a name"
+        return 421, f"misdirected: {host.name} asks for client certificates, and the TLS handshake was {name}"
+    if route is None:
         return 503, "sign-in-unavailable"
-    if routing.route and isinstance(routing.route.action, Unavailable):
-        return 503, routing.route.action.reason
-    every = "" if routing.host.name == CATCH_ALL else f" of {routing.host.name}"
-    return 404, f"no route{every} has the path"
+    return (503, route.action.reason) if isinstance(route.action, Unavailable) else None
+
+
+def _no_route(host: Host, target: Target) -> str:
+    every = "" if host.name == CATCH_ALL else f" of {host.name}"
+    if target.scheme == TUNNEL:
+        return f"no tunnel{every} leads to port {target.port}"
+    return f"no route{every} has the path"
 
 
 def _forwarded(served: Served, action: Forward) -> tuple[int | None, str]:

@@ -4,12 +4,12 @@ In: the hosts that are served, and a target. Out: ``Routing``: everything that w
 taken. It is the same choice that ``envoy.host`` and the scope fallback make in the proxy.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import re2
 
-from ingress_controller.explain.url import RefusedPathError, Target
+from ingress_controller.explain.url import TUNNEL, RefusedPathError, Target
 from ingress_controller.model.host import Host, covering
 from ingress_controller.model.route import Connect, Exact, PathMatch, Prefix, Regex, Route
 
@@ -32,7 +32,7 @@ class Routing:
     Attributes:
         names: the names under which a host was looked for, in order; the last is that of ``host`` if there is one.
         host: the host; ``None`` if nobody has the name.
-        path: the path in its normal form, that routes and policies see; ``None`` if it is refused.
+        path: the path in its normal form, that routes and policies see; ``None`` if it is refused, and for CONNECT.
         refusal: why the path is refused; else empty.
         own: whether the host answers the path by itself.
         tried: the routes up to the one that matches.
@@ -57,6 +57,9 @@ def choose(hosts: Mapping[str, Host], target: Target) -> Routing:
     """Find the host and the route of a target."""
     names = tuple(_names(hosts, target.host))
     host = hosts.get(names[-1])
+    if target.scheme == TUNNEL:
+        tried = _tried(host, lambda match: obstacle_of_tunnel(match, target.port)) if host else ()
+        return Routing(names, host, tried=tried, later=len(host.routes) - len(tried) if host else 0)
     try:
         path = target.path
     except RefusedPathError as error:
@@ -67,7 +70,7 @@ def choose(hosts: Mapping[str, Host], target: Target) -> Routing:
         return Routing(names, host, refusal="the path has nothing but slashes")
     if path.startswith(OWN_PATHS):
         return Routing(names, host, path, own=True)
-    tried = tuple(_tried(host, path))
+    tried = _tried(host, lambda match: obstacle(match, path))
     return Routing(names, host, path, tried=tried, later=len(host.routes) - len(tried))
 
 
@@ -90,6 +93,15 @@ def obstacle(match: PathMatch, path: str) -> str:
             return "a tunnel, which only CONNECT asks for"
 
 
+def obstacle_of_tunnel(match: PathMatch, port: int) -> str:
+    """Why a route does not match a CONNECT to a port of its host; empty if it does."""
+    match match:
+        case Connect(wanted):
+            return "" if port == wanted else "another port"
+        case _:
+            return "no tunnel"
+
+
 def _names(hosts: Mapping[str, Host], name: str) -> Iterator[str]:
     for candidate in (name, *covering(name)):
         yield candidate
@@ -97,8 +109,10 @@ def _names(hosts: Mapping[str, Host], name: str) -> Iterator[str]:
             return
 
 
-def _tried(host: Host, path: str) -> Iterator[Tried]:
+def _tried(host: Host, why_not: Callable[[PathMatch], str]) -> tuple[Tried, ...]:
+    tried: list[Tried] = []
     for route in host.routes:
-        yield (found := Tried(route, obstacle(route.match, path)))
-        if not found.obstacle:
-            return
+        tried.append(Tried(route, why_not(route.match)))
+        if not tried[-1].obstacle:
+            break
+    return tuple(tried)

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator
 
 from ingress_controller.explain.decision import Answer, Explanation, Visitor
 from ingress_controller.explain.routing import Routing, Tried
+from ingress_controller.explain.treatment import treatment
+from ingress_controller.explain.url import TUNNEL
 from ingress_controller.model.policy import All, Any, Constant, Not, SessionCriterion
 from ingress_controller.model.route import Forward, Route
 from ingress_controller.policy.describe import describe_expression
@@ -24,6 +26,8 @@ def to_text(found: Explanation, notes: Iterable[str]) -> str:
         "Host": _host(found.routing),
         "Routes": _routes(found.routing),
         "Policy": _policy(found.decision, found.visitor) if found.decision else (),
+        "Policy that is only tried": _policy(found.shadow, found.visitor) if found.shadow else (),
+        "Forwarded": _forwarded(found.forwarded) if found.forwarded else (),
         "Answer": map(_answer, found.answers),
         "Notes": notes,
     }
@@ -33,12 +37,20 @@ def to_text(found: Explanation, notes: Iterable[str]) -> str:
 
 def _request(found: Explanation) -> Iterator[str]:
     target, visitor = found.target, found.visitor
-    if target.scheme == "http":
-        yield f"http is redirected (301) to https://{target.host}; from here on this is about https"
+    if found.redirect:
+        yield f"http is answered by a redirect (308) to {found.redirect}; from here on this is about that"
+    tunnel = target.scheme == TUNNEL
     path = found.routing.path or target.written_path
-    yield f"{visitor.method} {target.with_query(path)} of {target.host}, from {visitor.source_ip}, {_who(visitor)}"
-    if path != target.written_path:
+    what = f"port {target.port}" if tunnel else target.with_query(path)
+    yield f"{visitor.method} {what} of {target.host}, from {visitor.source_ip}, {_who(visitor)}"
+    if found.routing.host and found.routing.host.client_ca:
+        yield f"the host asks for a client certificate: {_certificate(visitor)}"
+    if not tunnel and path != target.written_path:
         yield f"written {target.written_path}; routes and policies see {path}"
+
+
+def _certificate(visitor: Visitor) -> str:
+    return visitor.certificate.fingerprint if visitor.certificate else "there is none"
 
 
 def _who(visitor: Visitor) -> str:
@@ -95,6 +107,11 @@ def _outcome(decision: Decision) -> str:
             return f"denied ({decision.name}): no rule admits the request, and no session would help it"
         case "deny":
             return f"denied, by {decision.name}"
+
+
+def _forwarded(route: Route) -> Iterator[str]:
+    for name, fact in treatment(route).items():
+        yield f"{name}: {fact if isinstance(fact, str) else ', '.join(fact)}"
 
 
 def _trace(trace: Trace, visitor: Visitor) -> Iterator[str]:

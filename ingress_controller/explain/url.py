@@ -1,14 +1,18 @@
 """A URL, as the proxy reads it.
 
 In: the text of a URL. Out: ``Target``, the host and path that routes are chosen by; ``ValueError`` for what is no URL
-of a web page. Paths are brought to the form that Envoy gives them (``normalize_path``, ``merge_slashes``), byte for
-byte: that form is what routes and policies see.
+of a web page or a tunnel. Paths are brought to the form that Envoy gives them (``normalize_path``, ``merge_slashes``),
+byte for byte: that form is what routes and policies see.
 """
 
 import re
 from dataclasses import dataclass
 from urllib.parse import quote, urlsplit
 
+TUNNEL = "tcp+https"
+"""The scheme of what CONNECT asks for: ``tcp+https://db.example.com:5432``."""
+
+_PORTS = {"http": 80, "https": 443}
 _TOKEN = re.compile(r"%[0-9A-Fa-f]{2}|.", re.DOTALL)
 _ESCAPED_SLASH = re.compile(r"%(?:2f|5c)", re.IGNORECASE)
 _DOT_PARAMETERS = re.compile(r"(?<=/)(\.\.?);[^/]*")
@@ -27,14 +31,16 @@ class Target:
     """Where a request goes.
 
     Attributes:
-        scheme: ``http`` or ``https``.
+        scheme: ``http``, ``https`` or ``tcp+https``.
         host: lower case, without port and trailing dots.
+        port: the one that is written, or that of the scheme.
         written_path: the path as a client sends it.
         query: what follows the question mark; ``None`` without one.
     """
 
     scheme: str
     host: str
+    port: int
     written_path: str
     query: str | None
 
@@ -51,19 +57,21 @@ class Target:
 def parse_url(text: str) -> Target:
     """Read a URL as clients do: the fragment stays behind, what is not ASCII is escaped; https where no scheme is."""
     parts = urlsplit(text if "://" in text else f"https://{text}")
-    if parts.scheme not in {"http", "https"}:
-        raise ValueError(f"must begin with https:// or http://, got {text[:80]!r}")
+    if parts.scheme not in {*_PORTS, TUNNEL}:
+        raise ValueError(f"must begin with https://, http:// or {TUNNEL}://, got {text[:80]!r}")
     if not parts.hostname:
         raise ValueError(f"must name a host, as https://app.example.com/path does, got {text[:80]!r}")
     try:
         name = parts.hostname if parts.hostname.isascii() else parts.hostname.encode("idna").decode()
-        _ = parts.port  # raises for what is no port
+        port = parts.port or _PORTS.get(parts.scheme)  # raises for what is no port
     except ValueError as error:
         raise ValueError(f"{text[:80]!r}: {error}") from None
+    if port is None:
+        raise ValueError(f"must name a port, as {TUNNEL}://db.example.com:5432 does, got {text[:80]!r}")
     host = f"[{name}]" if ":" in name else name
     path, query = (quote(part, safe=_PRINTABLE) for part in (parts.path, parts.query))
     has_query = "?" in text.partition("#")[0]
-    return Target(parts.scheme, normal_host(host), path or "/", query if has_query else None)
+    return Target(parts.scheme, normal_host(host), port, path or "/", query if has_query else None)
 
 
 def normal_host(host: str) -> str:

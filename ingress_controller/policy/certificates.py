@@ -82,12 +82,19 @@ def _unasked(expression: Expression) -> Expression:
             return expression
 
 
-def _fingerprint(value: object, path: str) -> str:
-    written = text(value, path)
+def normal_fingerprint(written: str) -> str:
+    """A fingerprint as policies compare it. Raises ``ValueError`` for what is none."""
     if not _FINGERPRINT.fullmatch(written):
-        raise invalid(
+        raise ValueError(
             "expected the SHA-256 fingerprint of a certificate, 64 hexadecimal digits with or without colons, "
-            f"got {describe(value)}",
-            path,
+            f"got {describe(written)}"
         )
     return written.replace(":", "").lower()
+
+
+def _fingerprint(value: object, path: str) -> str:
+    written = text(value, path)
+    try:
+        return normal_fingerprint(written)
+    except ValueError as error:
+        raise invalid(str(error), path) from None

@@ -4,7 +4,7 @@ In: routes and upstreams of the model. Out: YAML, in serving order, with what a 
 requests, who may, and where they go.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from datetime import timedelta
 from typing import Any
@@ -35,16 +35,23 @@ from ingress_controller.policy.describe import describe
 
 def routes_yaml(hosts: Iterable[Host], upstreams: Mapping[str, Upstream], endpoints: Mapping[str, Endpoints]) -> str:
     """All routes as one YAML document, ``routes: [...]``."""
-    data = routes_data(hosts, upstreams, endpoints)
+    data = {"routes": [shown for _, shown in _routes(hosts, upstreams, endpoints)]}
     return yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=120)
 
 
 def routes_data(
     hosts: Iterable[Host], upstreams: Mapping[str, Upstream], endpoints: Mapping[str, Endpoints]
 ) -> dict[str, Any]:
-    """The same as plain data."""
-    ordered = sorted(hosts, key=lambda host: host.name)
-    return {"routes": [_route(route, upstreams, endpoints) for host in ordered for route in host.routes]}
+    """The same as plain data, each route with the Secret by which its host verifies clients' certificates."""
+    routes = _routes(hosts, upstreams, endpoints)
+    return {"routes": [shown | {"client_ca_secret": secret_of(host.client_ca)} for host, shown in routes]}
+
+
+def _routes(
+    hosts: Iterable[Host], upstreams: Mapping[str, Upstream], endpoints: Mapping[str, Endpoints]
+) -> Iterator[tuple[Host, dict[str, Any]]]:
+    for host in sorted(hosts, key=lambda host: host.name):
+        yield from ((host, _route(route, upstreams, endpoints)) for route in host.routes)
 
 
 def _route(route: Route, upstreams: Mapping[str, Upstream], endpoints: Mapping[str, Endpoints]) -> dict[str, Any]:
@@ -116,12 +123,12 @@ def _tls(tls: UpstreamTLS) -> dict[str, Any]:
     return {
         "tls_server_name": tls.server_name,
         "tls_skip_verify": not tls.verify,
-        "tls_custom_ca_secret": _secret(tls.authorities),
-        "tls_client_secret": _secret(tls.certificate),
+        "tls_custom_ca_secret": secret_of(tls.authorities),
+        "tls_client_secret": secret_of(tls.certificate),
     }
 
 
-def _secret(name: str | None) -> str | None:
+def secret_of(name: str | None) -> str | None:
     """``namespace/name`` of the Secret that a name for Envoy was made of."""
     return "/".join(name.split("/")[1:3]) if name else None
 

@@ -1,5 +1,6 @@
 """What ``explain`` says of a request is what a real Envoy does with it: path, host, route, decision, answer."""
 
+import json
 from collections import Counter
 from datetime import UTC, datetime
 from ipaddress import IPv4Address
@@ -12,10 +13,22 @@ from ingress_controller.explain.decision import Explanation, Served, Visitor, ex
 from ingress_controller.explain.url import RefusedPathError, normal_path, parse_url
 from ingress_controller.policy.evaluate import Session
 from tests.clients import NO_NAME, Answer
+from tests.envoy.client_certificates import make_authority, make_certificate, make_client
 from tests.envoy.policy_cases import make_policy
-from tests.manifests import CLASS, PUBLIC, SIGNED_IN, documents, make_ingress, make_service, make_slice, make_web
+from tests.envoy.test_shadow import counting
+from tests.manifests import (
+    CLASS,
+    PUBLIC,
+    SIGNED_IN,
+    documents,
+    make_authorities,
+    make_ingress,
+    make_service,
+    make_slice,
+    make_web,
+)
 from tests.running import COOKIE, Running, running
-from tests.upstream import upstream
+from tests.upstream import tcp_upstream, upstream
 
 _SEED = 20261121
 _TABLES = 12
@@ -129,7 +142,7 @@ async def test_a_real_envoy_does_what_is_explained() -> None:
             for _ in range(_TABLES):
                 await c.write("table.yaml", make_table(random))
                 state = offline.from_manifests([c.manifests], c.settings)
-                served = Served(state.hosts, state.upstreams, state.endpoints)
+                served = Served(state.hosts, state.upstreams, state.endpoints, c.settings.external_https_port)
                 for _ in range(_QUESTIONS):
                     url = f"https://{make_host(random)}{make_path(random)}{random.choice(QUERIES)}"
                     host = parse_url(url).host
@@ -147,6 +160,123 @@ async def test_a_real_envoy_does_what_is_explained() -> None:
                     assert given(answer, client) == expected(found, client), (url, method, found)
                     seen[answer.status] += 1
     assert {status for status, count in seen.items() if count > 5} >= {200, 302, 400, 401, 403, 404, 503}, seen
+
+
+async def test_plain_requests_are_redirected_where_it_is_explained() -> None:
+    random = Random(_SEED)  # noqa: S311 (chooses test cases)
+    visitor = Visitor("GET", IPv4Address("127.0.0.1"), None, datetime.now(UTC))
+    async with running({}) as c:
+        served = Served({}, {}, {}, c.settings.external_https_port)
+        for _ in range(_QUESTIONS):
+            host = make_host(random)
+            url = f"http://{host}{make_path(random)}{random.choice(QUERIES)}"
+            found = explain(served, target := parse_url(url), visitor)
+            async with c.connect_plain() as connection:
+                answer = await connection.get(host, target.with_query(target.written_path))
+            location = answer.header("location")
+            # Envoy leaves the case of the host as it is.
+            told = location and location.replace(location.split("/")[2], location.split("/")[2].lower(), 1)
+            assert (answer.status, told) == ((308, found.redirect) if found.redirect else (400, None)), url
+
+
+POLICIES = [
+    PUBLIC,
+    SIGNED_IN,
+    {"allowed_users": '["ann@example.com"]'},
+    {"policy": json.dumps({"allow": {"or": [{"http_path": "/pages"}]}})},
+    {"policy": json.dumps({"allow": {"not": [{"http_path": "/pages"}]}})},
+    {"policy": json.dumps({"allow": {"or": [{"http_method": "CONNECT"}]}})},
+]
+AUTHORITY = make_authority()
+CLIENTS = (
+    make_client(),
+    make_client(make_certificate(AUTHORITY), valid=True),
+    make_client(make_certificate(make_authority())),
+)
+MINE = CLIENTS[1].shown
+TUNNEL_PORT = 5432
+NAMES = ("db.test", "a.wild.test", "shown.test", "a.shown.test", "open.test")
+
+
+def make_secured(random: Random) -> str:
+    """Hosts with tunnels, and hosts that ask for certificates; some have both, and pages besides."""
+    assert MINE
+    mine = {"policy": json.dumps({"allow": {"or": [{"client_certificate": {"fingerprint": MINE.fingerprint}}]}})}
+    asks = {"tls_downstream_client_ca_secret": "authority"}
+    tunnels = [("", "ImplementationSpecific", "bytes:80"), ("", "ImplementationSpecific", f"bytes:{TUNNEL_PORT}")]
+    ingresses = []
+    for number, host in enumerate(("db.test", "*.wild.test", "shown.test", "*.shown.test", "open.test")):
+        certificate = asks if "shown" in host else {}
+        access = certificate | random.choice([*POLICIES, mine])
+        ingresses.append(make_ingress(f"pages{number}", host, access, paths=[("/pages", "Prefix", "web:80")]))
+        access = certificate | random.choice([*POLICIES, mine]) | {"tcp_upstream": "true"}
+        ingresses.append(
+            make_ingress(f"tunnel{number}", host, access, paths=random.sample(tunnels, random.randint(0, 2)))
+        )
+    return documents(*ingresses)
+
+
+async def test_tunnels_and_certificates_are_as_explained() -> None:
+    random = Random(_SEED)  # noqa: S311 (chooses test cases)
+    seen = Counter[tuple[str, int]]()
+    async with upstream() as web, tcp_upstream() as port:
+        bytes_service = make_service("bytes").replace(
+            '[{"name": "http", "port": 80}]',
+            f'[{{"name": "http", "port": 80}}, {{"name": "more", "port": {TUNNEL_PORT}}}]',
+        )
+        objects = (CLASS, make_web(web.port), bytes_service, make_slice(port, "bytes"))
+        async with running({"web.yaml": documents(*objects, make_authorities("authority", AUTHORITY.pem))}) as c:
+            for _ in range(_TABLES):
+                await c.write("table.yaml", make_secured(random))
+                state = offline.from_manifests([c.manifests], c.settings)
+                served = Served(state.hosts, state.upstreams, state.endpoints)
+                for _ in range(_QUESTIONS):
+                    host, method = random.choice((*NAMES, "gone.test")), random.choice(("GET", "CONNECT"))
+                    # A name that no host has gets no further than the handshake.
+                    own = host if host in NAMES else ""
+                    server_name = random.choice((own, own, own, own, *NAMES, ""))
+                    client = random.choice(CLIENTS)
+                    authority = f"{host}:{random.choice((80, TUNNEL_PORT, 1))}"
+                    path = random.choice(("/pages", "/pages", "/", "/.pomerium/")) if method == "GET" else ""
+                    url = f"{'tcp+' if method == 'CONNECT' else ''}https://{authority}{path}"
+                    email = random.choice(("", "ann@example.com", "bob@example.com"))
+                    session = Session(email, (host,), email) if email else None
+                    here = IPv4Address("127.0.0.1")
+                    visitor = Visitor(method, here, session, datetime.now(UTC), {}, client.shown, server_name)
+                    found = explain(served, parse_url(url), visitor)
+                    token = [("cookie", f"{COOKIE}={c.mint(host, email)}")] if email else []
+                    async with c.connect(server_name or NO_NAME, client.context) as connection:
+                        answer = await connection.get(authority, path or authority, token, method)
+                    told = next(told for told in found.answers if told.client == "program")
+                    assert answer.status == (told.status or 200), (url, visitor, found)
+                    if answer.status == 403:
+                        assert given(answer, "program") == expected(found, "program")
+                    seen[method, answer.status] += 1
+    wanted = {(method, status) for method in ("GET", "CONNECT") for status in (200, 401, 403, 404, 421)}
+    assert {each for each, count in seen.items() if count > 5} >= wanted | {("GET", 503)}, seen
+
+
+async def test_a_policy_that_is_tried_decides_as_explained() -> None:
+    random = Random(_SEED)  # noqa: S311 (chooses test cases)
+    seen = Counter[str]()
+    async with upstream() as web, running({"web.yaml": documents(CLASS, make_web(web.port))}) as c:
+        for _ in range(_TABLES):
+            tried = {"policy": make_policy(random), "policy_mode": "shadow"}
+            await c.write("try.yaml", make_ingress("try", "try.test", random.choice((PUBLIC, SIGNED_IN)) | tried))
+            state = offline.from_manifests([c.manifests], c.settings)
+            served = Served(state.hosts, state.upstreams, state.endpoints)
+            for _ in range(_QUESTIONS // 10):
+                url, email = f"https://try.test{random.choice(PATHS)}", random.choice(("", *PEOPLE))
+                session = Session(email, ("try.test",), email, PEOPLE[email]) if email else None
+                visitor = Visitor("GET", IPv4Address("127.0.0.1"), session, datetime.now(UTC))
+                found = explain(served, parse_url(url), visitor).shadow
+                assert found
+                token = c.mint("try.test", email, groups=PEOPLE[email]) if email else ""
+                effect = "allowed" if found.outcome == "allow" else "denied"
+                async with counting(c, **{f"shadow_{effect}": 1, f"policy.{found.name}.shadow_{effect}": 1}):
+                    await ask(c, url, token, "*/*", "GET")
+                seen[found.outcome] += 1
+    assert len(seen) == 3, seen
 
 
 async def test_a_real_envoy_brings_paths_to_the_same_form() -> None:

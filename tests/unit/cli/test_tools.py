@@ -11,7 +11,19 @@ from click.testing import CliRunner, Result
 
 from ingress_controller import logs, offline
 from ingress_controller.cli import main
-from tests.manifests import CLASS, PUBLIC, SIGNED_IN, documents, make_ingress, make_policy, make_service, make_slice
+from tests.envoy.client_certificates import make_authority
+from tests.manifests import (
+    CLASS,
+    PUBLIC,
+    SIGNED_IN,
+    documents,
+    make_authorities,
+    make_ingress,
+    make_opaque,
+    make_policy,
+    make_service,
+    make_slice,
+)
 from tests.running import free_port
 
 QUICKSTART = "examples/quickstart"
@@ -151,10 +163,15 @@ def test_explain_knows_whose_ingress_names_the_host(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--url", "ftp://x/"), "must begin with https:// or http://"),
+        (("--url", "ftp://x/"), "must begin with https://, http:// or tcp+https://"),
         (("--url", "https://x/", "--source-ip", "x"), "--source-ip"),
         (("--url", "https://x/", "--group", "a"), "name who, with --user or --user-id"),
-        (("--url", "https://x/", "--method", "CONNECT"), "CONNECT has no path"),
+        (("--url", "https://x/a", "--method", "CONNECT"), "CONNECT has no path: write tcp+https://x:443"),
+        (("--url", "tcp+https://x:1/?a", "--method", "connect"), "CONNECT has no path"),
+        (("--url", "http://x/", "--method", "CONNECT"), "CONNECT is over TLS: write tcp+https://x:80"),
+        (("--url", "tcp+https://x:1", "--method", "GET"), "is for CONNECT alone, got 'GET'"),
+        (("--url", "tcp+https://x"), "must name a port"),
+        (("--url", "https://x/", "--client-certificate", "ab:cd"), "expected the SHA-256 fingerprint"),
         ((), "Missing option '--url'"),
     ],
 )
@@ -190,7 +207,127 @@ def test_a_cluster_that_does_not_answer_is_given_up(tmp_path: Path, monkeypatch:
     assert "Error: the cluster was not read within 0.5 seconds" in result.stderr
 
 
+@pytest.fixture
+def special(tmp_path: Path) -> Path:
+    """A tunnel, a host that asks for certificates, and a policy that is tried."""
+    tcp = {"allowed_users": '["ann@example.com"]', "tcp_upstream": "true"}
+    tried = PUBLIC | {"policy_mode": "shadow"} | make_policy({"email": "bob@example.com"})
+    much = {
+        "prefix_rewrite": "/v2",
+        "set_request_headers": '{"X-Team": "blue"}',
+        "set_request_headers_secret": "hidden",
+        "remove_request_headers": '["X-Debug"]',
+        "pass_identity_headers": "true",
+        "allow_websockets": "true",
+        "timeout": "1m",
+        "set_response_headers": '{"X-Frame-Options": "DENY"}',
+    }
+    (tmp_path / "special.yaml").write_text(
+        documents(
+            CLASS,
+            make_service(),
+            make_slice(8080),
+            make_opaque("hidden", {"X-Key": "hunter2"}),
+            make_authorities("authority", make_authority().pem),
+            make_ingress("db", "db.test", tcp, paths=[("", "ImplementationSpecific", "web:80")]),
+            make_ingress("tried", "db.test", tried | much, paths=[("/pages", "Prefix", "web:80")]),
+            make_ingress("cert", "cert.test", PUBLIC | {"tls_downstream_client_ca_secret": "authority"}),
+        )
+    )
+    return tmp_path
+
+
+FINGERPRINT = ":".join(["AB"] * 32)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "lines"),
+    [
+        (
+            ("--url", "tcp+https://db.test:80", "--user", "ann@example.com"),
+            (
+                "CONNECT port 80 of db.test",
+                "no   Prefix /pages (Ingress default/tried): no tunnel",
+                "yes  Connect :80 (Ingress default/db): to default/web:80",
+                "program: forwarded",
+            ),
+        ),
+        (("--url", "https://db.test:80", "--method", "connect"), ("browser: 401 login", "program: 401 login")),
+        (
+            ("--url", "tcp+https://db.test:81"),
+            ("Connect :80 (Ingress default/db): another port", "404 no tunnel of db.test leads to port 81"),
+        ),
+        (
+            ("--url", "https://cert.test/"),
+            ("asks for a client certificate: there is none", "403 denied by deny:invalid_client_certificate"),
+        ),
+        (
+            ("--url", "https://cert.test/", "--client-certificate", FINGERPRINT),
+            (f"asks for a client certificate: {'ab' * 32}", "program: forwarded"),
+        ),
+        (
+            ("--url", "https://cert.test/", "--client-certificate", FINGERPRINT, "--server-name", "DB.test"),
+            ("421 misdirected: cert.test asks for client certificates, and the TLS handshake was for db.test",),
+        ),
+        (("--url", "https://cert.test/", "--server-name", ""), ("the TLS handshake was without a name",)),
+        (
+            ("--url", "http://db.test/x/../pages?y", "--external-https-port", "8443"),
+            ("redirect (308) to https://db.test:8443/pages?y;", "program: forwarded"),
+        ),
+        (
+            ("--url", "https://db.test/pages/x", "--user", "ann@example.com"),
+            (
+                "Policy that is only tried",
+                "=    denied (default_deny)",
+                "upgrades: websocket",
+                "path: /v2 in place of /pages",
+                "set_request_headers: X-Team, X-Key ([redacted])",
+                "remove_request_headers: X-Debug",
+                "pass_identity_headers: ",
+                "set_response_headers: X-Frame-Options",
+                "timeout: 60s",
+                "program: forwarded",
+            ),
+        ),
+    ],
+)
+def test_explain_of_what_is_special(special: Path, arguments: tuple[str, ...], lines: tuple[str, ...]) -> None:
+    text = explain(special, *arguments)
+    for line in lines:
+        assert line in text, text
+    assert "hunter2" not in text + explain(special, "-o", "json", *arguments)
+
+
+def test_explain_as_json_has_the_same(special: Path) -> None:
+    found = json.loads(explain(special, "-o", "json", "--url", "http://db.test/pages"))
+    assert found["redirect"] == {"status": 308, "location": "https://db.test/pages"}
+    assert (found["decision"]["outcome"], found["shadow_decision"]["outcome"]) == ("allow", "sign_in")
+    assert found["forwarded"]["set_request_headers"] == ["X-Team", "X-Key ([redacted])"]
+    found = json.loads(explain(special, "-o", "json", "--url", "tcp+https://db.test:80"))
+    assert (found["request"]["port"], found["request"]["path"], found["route"]["match"]) == (80, None, "Connect")
+
+
 # --- routes
+
+
+def test_routes_tell_what_is_special(special: Path) -> None:
+    short, wide = (invoke("routes", str(special), "-o", form).stdout.splitlines() for form in ("table", "wide"))
+    cells = [re.split(" {2,}", line) for line in short]
+    modes = [(row[0], row[1], row[cells[0].index("MODE")]) for row in cells[1:]]
+    assert modes == [
+        ("cert.test", "Prefix /", "client-certificate"),
+        ("db.test", "Prefix /pages", "shadow"),
+        ("db.test", "Connect :80", "tcp"),
+    ]
+    assert re.split(" {2,}", wide[0])[-3:] == ["ENDPOINTS", "TRIED", "CLIENT-CA"]
+    assert [re.split(" {2,}", line)[-2:] for line in wide[1:]] == [
+        ["-", "default/authority"],
+        ["email bob@example.com", "-"],
+        ["-", "-"],
+    ]
+    listed = json.loads(invoke("routes", str(special), "-o", "json").stdout)["routes"]
+    assert [route["client_ca_secret"] for route in listed] == ["default/authority", None, None]
+    assert [route["from"] for route in listed] == ["https://cert.test", "https://db.test", "tcp+https://db.test:80"]
 
 
 def test_routes_are_listed_in_serving_order(folder: Path) -> None:

@@ -28,20 +28,24 @@ def test_the_normal_form_is_a_form_of_its_own(piece: str) -> None:
 @pytest.mark.parametrize(
     ("text", "target"),
     [
-        ("https://app.test", Target("https", "app.test", "/", None)),
-        ("app.test/a?b", Target("https", "app.test", "/a", "b")),
-        ("http://APP.test.:8080/a/../b#frag?x", Target("http", "app.test", "/a/../b", None)),
-        ("https://user:pass@app.test/?", Target("https", "app.test", "/", "")),
-        ("https://app.test/a b/é?ü#x", Target("https", "app.test", "/a%20b/%C3%A9", "%C3%BC")),
-        ("https://bücher.test/", Target("https", "xn--bcher-kva.test", "/", None)),
-        ("https://[::1]:8443/", Target("https", "[::1]", "/", None)),
+        ("https://app.test", Target("https", "app.test", 443, "/", None)),
+        ("app.test/a?b", Target("https", "app.test", 443, "/a", "b")),
+        ("http://APP.test.:8080/a/../b#frag?x", Target("http", "app.test", 8080, "/a/../b", None)),
+        ("https://user:pass@app.test/?", Target("https", "app.test", 443, "/", "")),
+        ("https://app.test/a b/é?ü#x", Target("https", "app.test", 443, "/a%20b/%C3%A9", "%C3%BC")),
+        ("https://bücher.test/", Target("https", "xn--bcher-kva.test", 443, "/", None)),
+        ("https://[::1]:8443/", Target("https", "[::1]", 8443, "/", None)),
+        ("http://app.test", Target("http", "app.test", 80, "/", None)),
+        ("tcp+https://DB.test.:5432", Target("tcp+https", "db.test", 5432, "/", None)),
     ],
 )
 def test_a_url_is_read_as_clients_send_it(text: str, target: Target) -> None:
     assert parse_url(text) == target
 
 
-@pytest.mark.parametrize("text", ["ftp://app.test/", "https://", "https:///x", "https://app.test:x/", "https://[::1/"])
+@pytest.mark.parametrize(
+    "text", ["ftp://app.test/", "https://", "https:///x", "https://app.test:x/", "https://[::1/", "tcp+https://db.test"]
+)
 def test_what_is_no_url_of_a_page_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         parse_url(text)
