@@ -124,9 +124,7 @@ class Asking(TypedDict):
 @click.option(
     "--claim", "claims", multiple=True, type=Claim(), metavar="NAME=VALUE", help="A claim; one name twice is a list."
 )
-@click.option(
-    "--method", metavar="METHOD", help="The request's method.  [default: GET; CONNECT for tcp+https, and only there]"
-)
+@click.option("--method", metavar="METHOD", help="The request's method.  [default: GET, or CONNECT for tcp+https]")
 @click.option(
     "--source-ip", default="192.0.2.1", show_default=True, type=IpAddress(), metavar="IP", help="The client's address."
 )

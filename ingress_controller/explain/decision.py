@@ -11,7 +11,7 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import Literal
 
 from ingress_controller.explain.routing import Routing, choose
-from ingress_controller.explain.url import TUNNEL, Target
+from ingress_controller.explain.url import TUNNEL, RefusedPathError, Target
 from ingress_controller.model.host import CATCH_ALL, Host
 from ingress_controller.model.route import Forward, Route, Unavailable
 from ingress_controller.model.upstream import Endpoints, ServicePort, Upstream
@@ -97,7 +97,7 @@ def explain(served: Served, target: Target, visitor: Visitor) -> Explanation:
     One over http is answered by a redirect alone; the rest is about the request that follows it.
     """
     routing = choose(served.hosts, target)
-    redirect = _redirect(target, served.https_port, routing.path) if target.scheme == "http" and routing.path else None
+    redirect = _redirect(target, served.https_port) if target.scheme == "http" else None
     route = routing.route
     if told := _without_policy(routing, target, visitor):
         return Explanation(target, visitor, routing, None, _both(*told), redirect=redirect)
@@ -116,7 +116,11 @@ def explain(served: Served, target: Target, visitor: Visitor) -> Explanation:
     return Explanation(target, visitor, routing, decision, answers, shadow, redirect)
 
 
-def _redirect(target: Target, port: int, path: str) -> str:
+def _redirect(target: Target, port: int) -> str | None:
+    try:
+        path = target.path
+    except RefusedPathError:
+        return None
     return f"https://{target.host}{'' if port == _HTTPS_PORT else f':{port}'}{target.with_query(path)}"
 
 
@@ -135,7 +139,7 @@ def _request(host: str, path: str | None, visitor: Visitor) -> Request:
 def _without_policy(routing: Routing, target: Target, visitor: Visitor) -> tuple[int, str] | None:
     """The answer to what never comes to a policy; ``None`` for what does."""
     host, route = routing.host, routing.route
-    if routing.refusal:
+    if routing.refusal and not routing.own:
         return 400, routing.refusal
     if host is None:
         return 404, "no host has this name; most clients are already refused in the TLS handshake"
@@ -146,7 +150,7 @@ def _without_policy(routing: Routing, target: Target, visitor: Visitor) -> tuple
         name = f"for {visitor.server_name}" if visitor.server_name else "without a name"
         return 421, f"misdirected: {host.name} asks for client certificates, and the TLS handshake was {name}"
     if route is None:
-        return 503, "sign-in-unavailable"
+        return (400, routing.refusal) if routing.refusal else (503, "sign-in-unavailable")
     return (503, route.action.reason) if isinstance(route.action, Unavailable) else None
 
 

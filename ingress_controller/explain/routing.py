@@ -32,9 +32,10 @@ class Routing:
     Attributes:
         names: the names under which a host was looked for, in order; the last is that of ``host`` if there is one.
         host: the host; ``None`` if nobody has the name.
-        path: the path in its normal form, that routes and policies see; ``None`` if it is refused, and for CONNECT.
+        path: the path in its normal form, that routes and policies see; ``None`` if it has none,
+            and for CONNECT.
         refusal: why the path is refused; else empty.
-        own: whether the host answers the path by itself.
+        own: whether the host answers the path by itself, a refusal too; else that is up to the listener.
         tried: the routes up to the one that matches.
         later: how many routes come after it, and were not looked at.
     """
@@ -67,7 +68,7 @@ def choose(hosts: Mapping[str, Host], target: Target) -> Routing:
     if host is None:
         return Routing(names, None, path)
     if path == "//":
-        return Routing(names, host, refusal="the path has nothing but slashes")
+        return Routing(names, host, path, refusal="the path has nothing but slashes", own=True)
     if path.startswith(OWN_PATHS):
         return Routing(names, host, path, own=True)
     tried = _tried(host, lambda match: obstacle(match, path))

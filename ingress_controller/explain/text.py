@@ -71,7 +71,7 @@ def _host(routing: Routing) -> Iterator[str]:
 def _routes(routing: Routing) -> Iterator[str]:
     if routing.refusal:
         yield f"no   none is looked for: {routing.refusal}"
-    if routing.own:
+    elif routing.own:
         yield "yes  the path is one that every host keeps for sign-in"
     for tried in routing.tried:
         yield _tried(tried)

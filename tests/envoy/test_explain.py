@@ -167,9 +167,9 @@ async def test_plain_requests_are_redirected_where_it_is_explained() -> None:
     visitor = Visitor("GET", IPv4Address("127.0.0.1"), None, datetime.now(UTC))
     async with running({}) as c:
         served = Served({}, {}, {}, c.settings.external_https_port)
-        for _ in range(_QUESTIONS):
+        for path in ("//", *(make_path(random) for _ in range(_QUESTIONS))):
             host = make_host(random)
-            url = f"http://{host}{make_path(random)}{random.choice(QUERIES)}"
+            url = f"http://{host}{path}{random.choice(QUERIES)}"
             found = explain(served, target := parse_url(url), visitor)
             async with c.connect_plain() as connection:
                 answer = await connection.get(host, target.with_query(target.written_path))
@@ -211,7 +211,7 @@ def make_secured(random: Random) -> str:
         ingresses.append(make_ingress(f"pages{number}", host, access, paths=[("/pages", "Prefix", "web:80")]))
         access = certificate | random.choice([*POLICIES, mine]) | {"tcp_upstream": "true"}
         ingresses.append(
-            make_ingress(f"tunnel{number}", host, access, paths=random.sample(tunnels, random.randint(0, 2)))
+            make_ingress(f"tunnel{number}", host, access, paths=random.sample(tunnels, random.randint(1, 2)))
         )
     return documents(*ingresses)
 
@@ -236,8 +236,8 @@ async def test_tunnels_and_certificates_are_as_explained() -> None:
                     own = host if host in NAMES else ""
                     server_name = random.choice((own, own, own, own, *NAMES, ""))
                     client = random.choice(CLIENTS)
-                    authority = f"{host}:{random.choice((80, TUNNEL_PORT, 1))}"
-                    path = random.choice(("/pages", "/pages", "/", "/.pomerium/")) if method == "GET" else ""
+                    authority = f"{host}:{random.choice((80, 80, TUNNEL_PORT, TUNNEL_PORT, 1))}"
+                    path = random.choice(("/pages", "/pages", "/", "//", "/.pomerium/")) if method == "GET" else ""
                     url = f"{'tcp+' if method == 'CONNECT' else ''}https://{authority}{path}"
                     email = random.choice(("", "ann@example.com", "bob@example.com"))
                     session = Session(email, (host,), email) if email else None
@@ -252,8 +252,10 @@ async def test_tunnels_and_certificates_are_as_explained() -> None:
                     if answer.status == 403:
                         assert given(answer, "program") == expected(found, "program")
                     seen[method, answer.status] += 1
-    wanted = {(method, status) for method in ("GET", "CONNECT") for status in (200, 401, 403, 404, 421)}
-    assert {each for each, count in seen.items() if count > 5} >= wanted | {("GET", 503)}, seen
+    wanted = {("GET", 400), ("GET", 503)} | {
+        (method, status) for method in ("GET", "CONNECT") for status in (200, 401, 403, 404, 421)
+    }
+    assert {each for each, count in seen.items() if count > 5} >= wanted, seen
 
 
 async def test_a_policy_that_is_tried_decides_as_explained() -> None:
