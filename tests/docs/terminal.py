@@ -38,6 +38,7 @@ _POLL = 0.05
 _FOREGROUND = {
     "controller": re.compile(r"make run$|\S*ingress-controller run\b"),
     "envoy": re.compile(r"\S*bin/envoy\b"),
+    "upstream": re.compile(r"openssl s_server\b"),
 }
 _HEREDOC = re.compile(r"<<'?(\w+)'?")
 
@@ -56,7 +57,7 @@ stop() {  # NAME: as Ctrl-C does.
 answers() {  # URL: wait until it does, as long as the controller runs.
   until curl --fail --silent --output /dev/null "$1"; do kill -0 -- "-$controller_pid" || return; sleep 0.1; done
 }
-trap 'stop envoy; stop controller' EXIT
+trap 'stop upstream; stop envoy; stop controller' EXIT
 """
 
 
