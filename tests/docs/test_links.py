@@ -21,3 +21,9 @@ def _leads_somewhere(page: Page, link: str) -> bool:
 def test_every_page_can_be_found() -> None:
     linked = {(page.path.parent / link.partition("#")[0]).resolve() for page in map(read, PAGES) for link in page.links}
     assert {path for path in PAGES if path not in linked} <= {ROOT / "README.md"}
+
+
+def test_the_index_lists_every_page() -> None:
+    index = read(ROOT / "docs" / "README.md")
+    listed = [(index.path.parent / link).resolve() for link in index.links]
+    assert sorted(listed) == sorted(path for path in PAGES if path.is_relative_to(ROOT / "docs") and path != index.path)
