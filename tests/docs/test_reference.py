@@ -1,7 +1,7 @@
 """The reference pages say what the program says."""
 
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 import yaml
@@ -11,7 +11,7 @@ from ingress_controller.annotations.parse import parse
 from ingress_controller.annotations.table import BY_NAME, TABLE, Annotation
 from ingress_controller.model.problem import REASONS, Reason
 from ingress_controller.model.reference import ObjectRef
-from tests.docs.pages import ROOT, read
+from tests.docs.pages import PAGES, ROOT, read
 
 
 @pytest.mark.parametrize("path", sorted(REFERENCE.glob("*.md")), ids=lambda path: path.name)
@@ -33,13 +33,29 @@ def test_example_of_an_annotation_is_accepted(row: Annotation) -> None:
     assert parsed.settings != parse(ObjectRef("Ingress", "default", "web"), needed, PREFIX).settings
 
 
-def test_annotations_on_the_page_about_forwarding_are_accepted() -> None:
-    page = read(ROOT / "docs" / "how-to" / "forward-requests.md")
-    blocks = [yaml.safe_load("\n".join(block.lines)) for block in page.blocks if block.language == "yaml"]
-    annotations = [block for block in blocks if "kind" not in block]
-    assert len(annotations) > 10
-    for block in annotations:
-        assert parse(ObjectRef("Ingress", "default", "web"), block, PREFIX).problems == ()
+def test_annotations_on_every_page_are_accepted() -> None:
+    """Those of blocks that no terminal runs: Ingresses, and annotations alone."""
+    blocks = ((page, block) for page in map(read, PAGES) for block in page.blocks if block.language == "yaml")
+    objects = [
+        (f"{page.name}:{block.line}", found)
+        for page, block in blocks
+        if page.path.parent != REFERENCE
+        for found in yaml.safe_load_all("\n".join(block.lines))
+    ]
+    shown = [(where, _annotations(found)) for where, found in objects if _annotations(found)]
+    assert len(shown) > 15
+    for where, annotations in shown:
+        # Shown as an addition to an Ingress that has it.
+        needed = {f"{PREFIX}/{BY_NAME[name.partition('/')[2]].needs}": "true" for name in annotations}
+        needed.pop(f"{PREFIX}/None", None)
+        assert parse(ObjectRef("Ingress", "default", "web"), needed | annotations, PREFIX).problems == (), where
+
+
+def _annotations(found: dict[str, Any]) -> dict[str, str]:
+    if found.get("kind") == "Ingress":
+        annotations: dict[str, str] = found["metadata"]["annotations"]
+        return annotations
+    return {name: value for name, value in found.items() if name.startswith(PREFIX)}
 
 
 def test_every_reason_is_explained() -> None:
@@ -47,8 +63,8 @@ def test_every_reason_is_explained() -> None:
 
 
 def test_what_to_do_is_said_for_every_reason() -> None:
-    page = (ROOT / "docs" / "how-to" / "troubleshoot.md").read_text(encoding="utf-8")
-    assert [reason for reason in REASONS if reason not in page] == []
+    anchors = read(ROOT / "docs" / "how-to" / "troubleshoot.md").anchors
+    assert [reason for reason in REASONS if reason not in anchors] == []
 
 
 def test_policies_on_the_page_are_policies() -> None:
