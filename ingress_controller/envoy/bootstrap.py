@@ -47,9 +47,6 @@ def bootstrap(xds: Path | Address, admin: Path, node_id: str) -> dict[str, Any]:
     }
 
 
-# Unless told, Envoy may wait half a minute for a server that is back after a second.
-_RECONNECTION = {"retry_back_off": {"base_interval": "0.1s", "max_interval": "2s"}}
-
 # Otherwise half a minute could pass before a controller that was away for a minute is asked again.
 _RECONNECTION = {"retry_back_off": {"base_interval": "0.1s", "max_interval": "2s"}}
 

@@ -6,7 +6,6 @@ keyed by both.
 """
 
 from collections.abc import Iterable, Iterator
-from typing import Final
 
 from envoy_data_plane.envoy.config.core.v3 import HeaderValueOption, Metadata
 from envoy_data_plane.envoy.config.route.v3 import (
@@ -25,10 +24,8 @@ from envoy_data_plane.google.protobuf import Struct
 from ingress_controller.envoy.filters import OFF_BY_HOST, cookie_strip, policy, response_headers, scope_fallback
 from ingress_controller.envoy.messages import resource_name
 from ingress_controller.envoy.route import ANY_CONNECT, SCOPE_MATCHED, answer, exempt, has_default_headers, make_route
-from ingress_controller.model.host import Host
+from ingress_controller.model.host import OWN_PATHS, Host
 from ingress_controller.model.route import Connect
-
-OWN_PATHS: Final = "/.pomerium/"
 
 # Only requests that no upstream has begun to see: endpoints go away a moment before Envoy knows.
 _RETRIES = RetryPolicy(retry_on="connect-failure,refused-stream,reset-before-request", num_retries=2)

@@ -25,8 +25,7 @@ from envoy_data_plane.google.protobuf import Struct
 from ingress_controller.envoy.filters import request_headers, session_jwt
 from ingress_controller.envoy.messages import pack, regex
 from ingress_controller.envoy.policy import MISDIRECTED
-
-SIGN_IN_PATH = "/.pomerium/sign_in"
+from ingress_controller.model.host import SIGN_IN_PATH
 
 _DENIED = "rbac_access_denied_matched_policy["
 SIGN_IN_STEPS = ("unauth", "wrong-aud")

@@ -12,12 +12,11 @@ from typing import Literal
 
 from ingress_controller.explain.routing import Routing, choose
 from ingress_controller.explain.url import TUNNEL, RefusedPathError, Target
-from ingress_controller.model.host import CATCH_ALL, Host
+from ingress_controller.model.host import CATCH_ALL, SIGN_IN_PATH, Host
 from ingress_controller.model.route import Forward, Route, Unavailable
 from ingress_controller.model.upstream import Endpoints, ServicePort, Upstream
 from ingress_controller.policy.evaluate import Decision, Request, Session, ShownCertificate, evaluate
 
-SIGN_IN_PATH = "/.pomerium/sign_in"
 _HTTPS_PORT = 443
 
 

@@ -10,11 +10,8 @@ from dataclasses import dataclass
 import re2
 
 from ingress_controller.explain.url import TUNNEL, RefusedPathError, Target
-from ingress_controller.model.host import Host, covering
+from ingress_controller.model.host import OWN_PATHS, Host, covering
 from ingress_controller.model.route import Connect, Exact, PathMatch, Prefix, Regex, Route
-
-OWN_PATHS = "/.pomerium/"
-"""Paths that every host answers by itself, for sign-in."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,12 @@ from ingress_controller.model.route import Route
 CATCH_ALL = "*"
 """The name of the host that serves what no other host claims."""
 
+OWN_PATHS = "/.pomerium/"
+"""Paths that every host answers by itself, for sign-in."""
+
+SIGN_IN_PATH = f"{OWN_PATHS}sign_in"
+"""Where a browser is sent that is not signed in."""
+
 
 @dataclass(frozen=True, slots=True)
 class Host:

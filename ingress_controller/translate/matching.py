@@ -7,11 +7,11 @@ wrong and what is allowed. The API server checks most of this too; manifests com
 import re
 
 from ingress_controller.annotations.patterns import compile_pattern
-from ingress_controller.model.host import CATCH_ALL
+from ingress_controller.model.host import CATCH_ALL, OWN_PATHS
 from ingress_controller.model.route import Exact, PathMatch, Prefix, Regex
 from ingress_controller.objects.names import is_dns_name
 
-_RESERVED = "/.pomerium"
+_RESERVED = OWN_PATHS.rstrip("/")
 _ADDRESS = re.compile(r"[0-9.]+", re.ASCII)
 _NOT_NORMAL = re.compile(
     r"//|/\.\.?(?:/|$)"  # empty and dotted elements
@@ -51,7 +51,7 @@ def parse_path(text: str, path_type: str, *, path_regex: bool) -> PathMatch:
             f"path {path[:80]!r} contains {found[0]!r}, but requests are matched in their normal form: without empty "
             "or dotted elements, escaped slashes or a query, and percent-encoded just where a URL has to be"
         )
-    if path == _RESERVED or path.startswith(f"{_RESERVED}/"):
+    if path == _RESERVED or path.startswith(OWN_PATHS):
         raise ValueError(f"path {path[:80]!r}: {_RESERVED} is reserved for sign-in, on every host")
     return Exact(path) if path_type == "Exact" else Prefix(path.rstrip("/") or "/")
 
