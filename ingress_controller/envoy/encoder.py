@@ -105,8 +105,10 @@ class Encoder:
         """The scopes of changed hosts; those that a host had before and has no longer are gone."""
         before = (self._hosts[name] for name in hosts if name in self._hosts)
         made: dict[str, Resource | None] = {name: None for host in before for name in names(host)}
-        for scope in (scope for host in hosts.values() if host for scope in scopes(host, self._options.https.port)):
-            made[scope.name] = Resource(scope.name, (bytes(scope),))
+        for host in hosts.values():
+            if host:
+                scopes_of_host = scopes(host, self._options.https.port)
+                made |= {name: Resource(name, parts) for name, parts in scopes_of_host.items()}
         return made
 
     def _cluster(self, name: str, upstream: Upstream | None) -> Resource | None:
@@ -165,7 +167,7 @@ def _assignment(name: str, resolved: Endpoints | None) -> Resource | None:
 
     A cluster waits for the endpoints it asks for, and Envoy does not ask a second time for what it has.
     """
-    return Resource(name, (bytes(cluster.load_assignment(name, resolved)),)) if resolved else None
+    return Resource(name, cluster.load_assignment(name, resolved)) if resolved else None
 
 
 def _secret(name: str, material: Material | None) -> Resource | None:

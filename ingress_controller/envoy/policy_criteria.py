@@ -16,11 +16,10 @@ from datetime import datetime, time
 from itertools import groupby, takewhile
 
 from envoy_data_plane.cel.expr import Expr
-from envoy_data_plane.envoy.type.matcher.v3 import ValueMatcher
 
 from ingress_controller.envoy import cel, matching
 from ingress_controller.envoy.filters import session_jwt, session_state
-from ingress_controller.envoy.matching import Pattern, Predicate
+from ingress_controller.envoy.matching import Pattern, Predicate, Value
 from ingress_controller.model.policy import (
     AuthenticatedUser,
     Claim,
@@ -251,7 +250,7 @@ def _user_key(criterion: User | Email) -> str:
     return "email" if isinstance(criterion, Email) else "sub"
 
 
-def _session(path: list[str], value: ValueMatcher) -> Predicate:
+def _session(path: list[str], value: Value) -> Predicate:
     return matching.metadata(session_jwt.METADATA, [session_jwt.PAYLOAD, *path], value)
 
 

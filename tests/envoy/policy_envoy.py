@@ -14,13 +14,13 @@ from typing import Any
 import aiohttp
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec
-from envoy_data_plane.envoy.extensions.filters.http.rbac.v3 import RbacPerRoute
+from envoy_data_plane.google.protobuf import Any as Packed
 from jwt.algorithms import ECAlgorithm
 from yarl import URL
 
 from ingress_controller.envoy.filters import policy as policy_filter
 from ingress_controller.envoy.filters import session_jwt, session_state
-from ingress_controller.envoy.policy import rbac_per_route
+from ingress_controller.envoy.policy import per_route
 from ingress_controller.model.policy import Policy
 from tests.envoy.client_certificates import Client, make_authority, make_certificate, make_client
 from tests.envoy_process import EnvoyProcess, short_directory
@@ -86,12 +86,18 @@ class PolicyEnvoy:
         await self._stack.aclose()
 
 
+def compiled_policy(policy: Policy, host: str, *, server_name_must_match: bool = False) -> dict[str, Any]:
+    """The filter's configuration for a route, as in Envoy's JSON."""
+    encoding = per_route(policy, host, server_name_must_match=server_name_must_match)
+    return Packed.parse(b"".join(encoding)).to_dict()
+
+
 @asynccontextmanager
 async def serving(
     policies: Sequence[tuple[Policy, str]], *, server_name_must_match: bool = False
 ) -> AsyncIterator[PolicyEnvoy]:
     """Run an Envoy that serves these policies for these hosts, until the block ends."""
-    compiled = [rbac_per_route(*policy, server_name_must_match=server_name_must_match) for policy in policies]
+    compiled = [compiled_policy(*policy, server_name_must_match=server_name_must_match) for policy in policies]
     with short_directory() as directory:
         async with EnvoyProcess(_bootstrap([_route(*each) for each in enumerate(compiled)]), directory) as envoy:
             await envoy.ready()
@@ -149,12 +155,12 @@ def _filters() -> list[dict[str, Any]]:
     return [session, session_state.FILTER.to_dict(), policy_filter.FILTER.to_dict(), router]
 
 
-def _route(case: int, compiled: RbacPerRoute) -> dict[str, Any]:
+def _route(case: int, compiled: dict[str, Any]) -> dict[str, Any]:
     return {
         "match": {"prefix": "/", "headers": [{"name": "x-case", "string_match": {"exact": str(case)}}]},
         "direct_response": {"status": 200, "body": {"inline_string": "allowed"}},
         "response_headers_to_add": [{"header": {"key": "x-decision", "value": _NAME}}],
         "typed_per_filter_config": {
-            policy_filter.NAME: {"@type": f"{_FILTERS}.http.rbac.v3.RBACPerRoute", **compiled.to_dict()},
+            policy_filter.NAME: compiled,
         },
     }

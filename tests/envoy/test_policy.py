@@ -14,14 +14,13 @@ import pytest_asyncio
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from ingress_controller.envoy.policy import rbac_per_route
 from ingress_controller.model.policy import Policy
 from ingress_controller.policy.allowed import from_allowed
 from ingress_controller.policy.criteria import CRITERIA
 from ingress_controller.policy.evaluate import evaluate
 from ingress_controller.policy.parse import combine, parse
 from tests.envoy.policy_cases import HOSTS, make_policy, make_question
-from tests.envoy.policy_envoy import PolicyEnvoy, make_token, serving
+from tests.envoy.policy_envoy import PolicyEnvoy, compiled_policy, make_token, serving
 
 ON_ENVOY = pytest.mark.asyncio(loop_scope="module")  # one Envoy serves the whole module
 
@@ -124,7 +123,7 @@ async def test_public_is_public_whatever_session_comes(envoy: PolicyEnvoy, paylo
 
 
 def test_public_is_one_action() -> None:
-    matcher = rbac_per_route(*CASES["public"]).to_dict()["rbac"]["matcher"]
+    matcher = compiled_policy(*CASES["public"])["rbac"]["matcher"]
     assert list(matcher) == ["onNoMatch"]
 
 
@@ -235,7 +234,7 @@ async def test_not_one_of_many_users(envoy: PolicyEnvoy, payload: dict[str, Any]
 
 
 def test_many_users_are_a_look_up() -> None:
-    text = json.dumps(rbac_per_route(*CASES["many"]).to_dict())
+    text = json.dumps(compiled_policy(*CASES["many"]))
     assert text.count("exactMatchMap") == 2
     assert text.count(MANY[7]) == 2
 

@@ -20,7 +20,9 @@ from envoy_data_plane.envoy.type.matcher.v3 import StringMatcher, ValueMatcher
 from envoy_data_plane.google.protobuf import Any
 
 from ingress_controller.envoy import cel, matching
+from ingress_controller.envoy.encoding import Encoded, encoded, packed, shared
 from ingress_controller.envoy.filters import header_mutation, session_jwt
+from ingress_controller.envoy.matching import Lines, Value
 from ingress_controller.envoy.messages import pack, regex
 from ingress_controller.model.headers import RequestHeaders
 
@@ -49,10 +51,12 @@ end
 """
 
 # Scripts end a text at NUL, and a header's value loses the spaces around it: another name would be left.
-_AMBIGUOUS = ValueMatcher(string_match=StringMatcher(safe_regex=regex(r"(?s).*[\x00-\x1f\x7f].*|\s.*|.*\s|")))
+_AMBIGUOUS = Value(
+    encoded(ValueMatcher, string_match=StringMatcher(safe_regex=regex(r"(?s).*[\x00-\x1f\x7f].*|\s.*|.*\s|")))
+)
 
 
-def _guard() -> Any:
+def _guard() -> Encoded:
     payload = cel.index(cel.attribute("metadata", "filter_metadata"), session_jwt.METADATA, session_jwt.PAYLOAD)
     user = cel.index(cel.attribute("request", "headers"), _USER)
     as_user = matching.expression(cel.matcher(cel.call("_==_", user, cel.index(payload, "email"))))
@@ -60,12 +64,13 @@ def _guard() -> Any:
     ambiguous = matching.any_of(
         [matching.metadata(session_jwt.METADATA, [session_jwt.PAYLOAD, name], value) for name, value in claims.items()]
     )
-    entries = [
-        matching.entry(ambiguous, matching.action(Action(name="ambiguous-identity", action=RbacAction.DENY))),
-        matching.entry(as_user, matching.action(Action(name="as-user", action=RbacAction.ALLOW))),
-    ]
+    lines = (
+        *matching.line(ambiguous, matching.action(Action(name="ambiguous-identity", action=RbacAction.DENY))),
+        *matching.line(as_user, matching.action(Action(name="as-user", action=RbacAction.ALLOW))),
+    )
     nobody = matching.action(Action(name="no-identity", action=RbacAction.DENY))
-    return pack(RbacPerRoute(rbac=Rbac(matcher=matching.first_match(entries, nobody))))
+    rbac = encoded(Rbac, matcher=matching.first_match(Lines(lines), nobody))
+    return packed(RbacPerRoute, encoded(RbacPerRoute, rbac=rbac))
 
 
 FILTERS = (
@@ -73,11 +78,11 @@ FILTERS = (
     HttpFilter(name=GUARD, typed_config=pack(Rbac())),
     HttpFilter(name=TOKEN, typed_config=pack(header_mutation.HeaderMutation())),
 )
-_RUN = pack(LuaPerRoute(name=NAME))
-_GUARD = _guard()
+_RUN = shared(pack(LuaPerRoute(name=NAME)))
+_GUARD = shared(_guard())
 
 
-def of_route(token: str | None) -> dict[str, Any]:
+def of_route(token: str | None) -> dict[str, Any | Encoded]:
     """The configuration of a route, by filter; ``token`` is the name of the secret with the token."""
     if token is None:
         return {}

@@ -12,10 +12,11 @@ from envoy_data_plane.envoy.config.rbac.v3 import RbacAction
 from envoy_data_plane.envoy.extensions.filters.http.rbac.v3 import Rbac, RbacPerRoute
 from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v3 import HttpFilter
 
+from ingress_controller.envoy.encoding import encoded, packed
 from ingress_controller.envoy.messages import pack
 
 NAME: Final = "policy"
 
 FILTER = HttpFilter(name=NAME, typed_config=pack(Rbac(rules=Rules(action=RbacAction.ALLOW))))
-EXEMPT = pack(RbacPerRoute())
+EXEMPT = packed(RbacPerRoute, encoded(RbacPerRoute))
 """For routes that nobody needs a policy for: they answer by themselves and say nothing worth protecting."""

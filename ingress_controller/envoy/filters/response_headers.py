@@ -22,6 +22,7 @@ from envoy_data_plane.envoy.extensions.filters.http.upstream_codec.v3 import Ups
 from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v3 import HttpFilter
 from envoy_data_plane.google.protobuf import Any, Struct
 
+from ingress_controller.envoy.encoding import Encoded, encoded
 from ingress_controller.envoy.filters import header_mutation
 from ingress_controller.envoy.messages import pack
 from ingress_controller.model.headers import PrefixRewrite, ResponseHeaders
@@ -73,9 +74,11 @@ UPSTREAM_FILTERS = (
 )
 
 
-def _if_absent(name: str, value: str) -> HeaderValueOption:
-    return HeaderValueOption(
-        header=HeaderValue(key=name, value=value), append_action=HeaderValueOptionHeaderAppendAction.ADD_IF_ABSENT
+def _if_absent(name: str, value: str) -> Encoded:
+    return encoded(
+        HeaderValueOption,
+        header=HeaderValue(key=name, value=value),
+        append_action=HeaderValueOptionHeaderAppendAction.ADD_IF_ABSENT,
     )
 
 
