@@ -10,7 +10,6 @@ from datetime import timedelta
 
 import betterproto2
 
-VALIDATE = betterproto2.Message._validate  # noqa: SLF001
 DEFAULT = betterproto2.Message._get_field_default  # noqa: SLF001
 
 from ingress_controller.envoy import host, library  # noqa: E402 (after the methods were noted)
@@ -23,8 +22,7 @@ ROUNDS, HOSTS = 7, 40
 
 
 def uninstall() -> None:
-    """Give the library back as it came, but for stand-ins, which the program makes."""
-    betterproto2.Message._validate = VALIDATE  # type: ignore[method-assign]  # noqa: SLF001
+    """Give the encoding back as it came, but for stand-ins, which the program makes; messages stay plain."""
     betterproto2.Message._get_field_default = DEFAULT  # type: ignore[method-assign]  # noqa: SLF001
 
 

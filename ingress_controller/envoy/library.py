@@ -1,13 +1,18 @@
-"""Makes the message library fit for thousands of hosts.
+"""Makes the message library fit for thousands of hosts, and for a quick start.
 
-In: betterproto2 as installed. Out: the same library, whose ``bytes(message)`` neither builds a validator for each
-message that it encodes nor computes each field's default anew. Messages are still validated when they are made.
+In: betterproto2 as installed. Out: the same library, whose messages are plain dataclasses and whose ``bytes(message)``
+does not compute each field's default anew. As it comes, each of 700 classes of messages gets a validator when it is
+imported, which is most of the program's start, and each message goes through one. What messages are made of was
+checked when it was read, and mypy checks the rest; a test makes the messages of all golden cases with the validators.
 ``benchmarks/encode.py`` measures the difference, and a test holds the encodings equal.
 """
 
+import dataclasses
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import betterproto2
+import pydantic.dataclasses
 
 _Message = TypeVar("_Message", bound=betterproto2.Message)
 
@@ -15,13 +20,25 @@ _defaults: dict[tuple[type, str], Any] = {}
 _PINNED = "_pinned"
 _encode = betterproto2.Message.__bytes__
 _compute_default = betterproto2.Message._get_field_default  # noqa: SLF001 (there is no public way)
+_validating = pydantic.dataclasses.dataclass
 
 
 def install() -> None:
-    """Replace the slow methods. From then on, do not give a finished message a value of a wrong type."""
+    """Replace the slow methods, and the decorator of messages that are imported from then on."""
+    pydantic.dataclasses.dataclass = _dataclass  # type: ignore[assignment]
     betterproto2.Message.__bytes__ = _bytes  # type: ignore[method-assign,assignment]
-    betterproto2.Message._validate = _trust  # type: ignore[assignment]  # noqa: SLF001
     betterproto2.Message._get_field_default = _default  # type: ignore[assignment]  # noqa: SLF001
+
+
+def _dataclass(**options: Any) -> Callable[[Any], Any]:
+    """Pydantic's decorator, but for messages, which Python's makes: betterproto2 takes either."""
+
+    def decorate(kind: Any) -> Any:
+        if not issubclass(kind, betterproto2.Message):
+            return _validating(**options)(kind)
+        return dataclasses.dataclass(**{name: value for name, value in options.items() if name != "config"})(kind)
+
+    return decorate
 
 
 def pinned(message: _Message) -> _Message:
@@ -39,10 +56,6 @@ def _bytes(message: betterproto2.Message) -> bytes:
     """The encoding of a message, or the one that it is a stand-in for."""
     found: bytes | None = vars(message).get(_PINNED)
     return _encode(message) if found is None else found
-
-
-def _trust(_: betterproto2.Message) -> None:
-    """A message was validated when it was made."""
 
 
 def _default(message: betterproto2.Message, field_name: str) -> Any:

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from ingress_controller.annotations import parse as annotations
 from ingress_controller.annotations.parse import parse
-from ingress_controller.model.policy import Policy
 from ingress_controller.model.reference import ObjectRef
 from ingress_controller.policy import parse as policies
 
@@ -78,7 +77,7 @@ def test_nothing_is_kept_that_nobody_holds() -> None:
 
 @given(st.lists(st.sampled_from(["ann", "bob", "carol"]), max_size=8))
 def test_a_held_policy_is_what_a_fresh_one_is(users: list[str]) -> None:
-    held: list[Policy] = []
+    held = []
     for user in users:
         held.append(policies.parse(POLICY % user))
         assert held[-1] == policies._parse(POLICY % user)
