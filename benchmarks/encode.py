@@ -18,7 +18,6 @@ import betterproto2
 from envoy_data_plane.envoy.config.cluster.v3 import Cluster
 from envoy_data_plane.envoy.config.route.v3 import ScopedRouteConfiguration
 
-VALIDATE = betterproto2.Message._validate  # noqa: SLF001
 DEFAULT = betterproto2.Message._get_field_default  # noqa: SLF001
 
 from ingress_controller.envoy import cluster, host, library  # noqa: E402 (after the methods were noted)
@@ -54,8 +53,7 @@ class Subject:
 
 
 def uninstall() -> None:
-    """Give the library back as it came."""
-    betterproto2.Message._validate = VALIDATE  # type: ignore[method-assign]  # noqa: SLF001
+    """Give the encoding back as it came; messages stay plain."""
     betterproto2.Message._get_field_default = DEFAULT  # type: ignore[method-assign]  # noqa: SLF001
 
 

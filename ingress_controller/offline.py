@@ -8,9 +8,11 @@ import asyncio
 import os
 import socket
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
+
+from msgspec.structs import replace
 
 from ingress_controller.errors import StartError
 from ingress_controller.kubernetes_api import connect

@@ -2,12 +2,16 @@
 
 In: the annotations and the prefix that marks ours. Out: ``Parsed``: the settings, and every problem found. Where
 there is a problem, the settings only serve to say which paths the Ingress claims; nobody is admitted by them.
+
+What is free of problems is the same value for all Ingresses that say the same, for as long as somebody holds it: most
+clusters have few sets of annotations and many Ingresses, and reading a policy costs more than all else.
 """
 
 import difflib
 from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, replace
+from weakref import WeakValueDictionary
 
 from ingress_controller.annotations.conflicts import conflicts
 from ingress_controller.annotations.settings import Access, Settings
@@ -24,7 +28,7 @@ _EVERYBODY = "allow_public_unauthenticated_access, which admits everybody"
 _EVERYBODY_SIGNED_IN = "allow_any_authenticated_user, which admits everybody who is signed in"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class Parsed:
     """The annotations of an Ingress, as far as they could be read.
 
@@ -41,15 +45,29 @@ class Parsed:
     given: frozenset[str] = frozenset()
 
 
+_Ours = tuple[tuple[str, str], ...]
+"""The annotations of an Ingress that are ours, with the whole name of each, in order."""
+
+_held: WeakValueDictionary[tuple[str, _Ours], Parsed] = WeakValueDictionary()
+
+
 def parse(ingress: ObjectRef, annotations: Mapping[str, str], prefix: str) -> Parsed:
     """Read the annotations whose names begin with ``prefix`` and a slash; others are not ours to judge."""
+    ours = tuple(sorted(item for item in annotations.items() if item[0].startswith(f"{prefix}/")))
+    found = _held.get((prefix, ours))
+    if found is None:
+        found = _parse(ingress, ours, prefix)
+        if not found.problems:  # These name the Ingress.
+            _held[prefix, ours] = found
+    return found
+
+
+def _parse(ingress: ObjectRef, ours: _Ours, prefix: str) -> Parsed:
     parsed: dict[tuple[str, str], object] = {}
     problems: list[Problem] = []
     given: set[str] = set()
-    for key, text in sorted(annotations.items()):
-        owner, slash, name = key.partition("/")
-        if owner != prefix or not slash:
-            continue
+    for key, text in ours:
+        name = key.removeprefix(f"{prefix}/")
         row = BY_NAME.get(name)
         if row is None:
             problems.append(_problem(ingress, key, "invalid-annotation", _unknown(prefix, name)))
@@ -86,14 +104,18 @@ def _effective_policy(access: Access) -> Policy:
         cors_preflight=access.cors_preflight,
     )
     written = (access.policy if access.mode == "enforce" else None) or Policy()
-    return combine(allowed, written.allow, written.deny)
+    return combine(allowed, written.allow, written.deny) if allowed else written
 
 
 def _settings(parsed: Mapping[tuple[str, str], object]) -> Settings:
-    def group(name: str, kind: type) -> object:
-        return kind(**{field: value for (owner, field), value in parsed.items() if owner == name})
+    groups: dict[str, dict[str, object]] = {}
+    for (owner, field), value in parsed.items():
+        groups.setdefault(owner, {})[field] = value
+    # Groups of which nothing is said are the same for all.
+    return replace(_DEFAULT, **{name: replace(getattr(_DEFAULT, name), **given) for name, given in groups.items()})
 
-    return Settings(**{f.name: group(f.name, f.default_factory) for f in fields(Settings)})  # type: ignore[arg-type]
+
+_DEFAULT = Settings()
 
 
 def contradiction(access: Access, prefix: str) -> str:

@@ -11,11 +11,11 @@ Where values come from: the session is what ``session_jwt`` verified, in dynamic
 ``session_state`` made of it; certificates are what the TLS handshake verified. A client can write none of these.
 """
 
-from dataclasses import replace
 from datetime import datetime, time
 from itertools import groupby, takewhile
 
 from envoy_data_plane.cel.expr import Expr
+from msgspec.structs import replace
 
 from ingress_controller.envoy import cel, matching
 from ingress_controller.envoy.filters import session_jwt, session_state

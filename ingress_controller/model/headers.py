@@ -4,16 +4,16 @@ In: what annotations say of headers, and the names under which Secrets hold valu
 and ``translate`` prints. Text is literal: nothing in it is a command to anybody.
 """
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import TypeAlias
+
+from msgspec import Struct
 
 NamedSecrets: TypeAlias = tuple[tuple[str, str], ...]
 """Headers, each with the name under which Envoy asks for its value."""
 
 
-@dataclass(frozen=True, slots=True)
-class RequestHeader:
+class RequestHeader(Struct, frozen=True, gc=False):
     """The value that a header of the request has when it comes in; empty if it is not there."""
 
     name: str
@@ -33,8 +33,7 @@ Template: TypeAlias = tuple[Part, ...]
 """A header's value: its parts one after the other."""
 
 
-@dataclass(frozen=True, slots=True)
-class RequestHeaders:
+class RequestHeaders(Struct, frozen=True, gc=False):
     """Changes to a request's headers.
 
     Attributes:
@@ -50,8 +49,7 @@ class RequestHeaders:
     identity: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class PrefixRewrite:
+class PrefixRewrite(Struct, frozen=True, gc=False):
     """Values of ``header`` that begin with ``prefix`` get ``value`` in its place."""
 
     header: str
@@ -59,8 +57,7 @@ class PrefixRewrite:
     value: str
 
 
-@dataclass(frozen=True, slots=True)
-class ResponseHeaders:
+class ResponseHeaders(Struct, frozen=True, gc=False):
     """Changes to the headers of the upstream's responses.
 
     Attributes:

@@ -3,7 +3,7 @@
 In: the routes that Ingresses claim for it. Out: the unit of change; Envoy gets one resource for each.
 """
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from ingress_controller.model.certificate import Certificate
 from ingress_controller.model.route import Route
@@ -18,8 +18,7 @@ SIGN_IN_PATH = f"{OWN_PATHS}sign_in"
 """Where a browser is sent that is not signed in."""
 
 
-@dataclass(frozen=True, slots=True)
-class Host:
+class Host(Struct, frozen=True, gc=False):
     """What is served under a name.
 
     Attributes:

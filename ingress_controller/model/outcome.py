@@ -5,7 +5,8 @@ before.
 """
 
 import hashlib
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from ingress_controller.model.problem import Problem
 
@@ -17,8 +18,7 @@ def announced(problem: Problem) -> str:
     return PROBLEM_PREFIX + problem.message.removeprefix(PROBLEM_PREFIX)
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(Struct, frozen=True, gc=False):
     """The result of compiling one Ingress.
 
     Attributes:

@@ -10,44 +10,40 @@ A criterion about the session is false for a request that is not signed in, and 
 are the complement instead (``Not``).
 """
 
-from dataclasses import dataclass
 from datetime import datetime, time
 from ipaddress import IPv4Network, IPv6Network
 from typing import Literal, TypeAlias
 
+from msgspec import Struct
+
 # --- What a string has to be. Every form is false when there is no string.
 
 
-@dataclass(frozen=True, slots=True)
-class OneOf:
+class OneOf(Struct, frozen=True, gc=False):
     """Equal to one of the values (``is``, ``in``). Sorted, without duplicates; empty is never."""
 
     values: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class NoneOf:
+class NoneOf(Struct, frozen=True, gc=False):
     """There, and equal to none of the values (``not``, ``not_in``). Sorted, without duplicates."""
 
     values: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class StartsWith:
+class StartsWith(Struct, frozen=True, gc=False):
     """Begins with the value, which is not empty."""
 
     value: str
 
 
-@dataclass(frozen=True, slots=True)
-class EndsWith:
+class EndsWith(Struct, frozen=True, gc=False):
     """Ends with the value, which is not empty."""
 
     value: str
 
 
-@dataclass(frozen=True, slots=True)
-class Contains:
+class Contains(Struct, frozen=True, gc=False):
     """Has the value somewhere in it; the value is not empty."""
 
     value: str
@@ -59,29 +55,25 @@ StringMatch: TypeAlias = OneOf | NoneOf | StartsWith | EndsWith | Contains
 # --- What a list of strings has to be. Every form is false when there is no list.
 
 
-@dataclass(frozen=True, slots=True)
-class HasAny:
+class HasAny(Struct, frozen=True, gc=False):
     """At least one element is one of the values (``has``, ``in``). Sorted, without duplicates; empty is never."""
 
     values: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class HasNone:
+class HasNone(Struct, frozen=True, gc=False):
     """No element is one of the values (``not``, ``not_in``). Sorted, without duplicates."""
 
     values: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class HasLike:
+class HasLike(Struct, frozen=True, gc=False):
     """At least one element is like this (``starts_with``, ``ends_with``, ``contains``)."""
 
     element: StartsWith | EndsWith | Contains
 
 
-@dataclass(frozen=True, slots=True)
-class IsOnly:
+class IsOnly(Struct, frozen=True, gc=False):
     """The list has exactly one element, and it is the value (``is``)."""
 
     value: str
@@ -93,47 +85,39 @@ ListMatch: TypeAlias = HasAny | HasNone | HasLike | IsOnly
 # --- Criteria.
 
 
-class SessionCriterion:
+class SessionCriterion(Struct, frozen=True, gc=False):
     """A criterion about who asks: false for a request that is not signed in."""
 
-    __slots__ = ()
 
-
-@dataclass(frozen=True, slots=True)
-class AuthenticatedUser(SessionCriterion):
+class AuthenticatedUser(SessionCriterion, frozen=True, gc=False):
     """Anybody who is signed in."""
 
 
-@dataclass(frozen=True, slots=True)
-class User(SessionCriterion):
+class User(SessionCriterion, frozen=True, gc=False):
     """The identity provider's id of the user (``sub``)."""
 
     match: StringMatch
 
 
-@dataclass(frozen=True, slots=True)
-class Email(SessionCriterion):
+class Email(SessionCriterion, frozen=True, gc=False):
     """The user's e-mail address; sessions carry it, and matches are written, in lower case."""
 
     match: StringMatch
 
 
-@dataclass(frozen=True, slots=True)
-class Domain(SessionCriterion):
+class Domain(SessionCriterion, frozen=True, gc=False):
     """What follows the last ``@`` of the e-mail address, in lower case; there is none without an ``@``."""
 
     match: StringMatch
 
 
-@dataclass(frozen=True, slots=True)
-class Groups(SessionCriterion):
+class Groups(SessionCriterion, frozen=True, gc=False):
     """The ids of the groups the user is in."""
 
     match: ListMatch
 
 
-@dataclass(frozen=True, slots=True)
-class Claim(SessionCriterion):
+class Claim(SessionCriterion, frozen=True, gc=False):
     """A claim of the identity provider, as text; one string is a list of one.
 
     ``name`` is the claim of exactly that name if there is one, else, when it has slashes, the path to a nested one:
@@ -150,34 +134,29 @@ class Claim(SessionCriterion):
         return keys if len(keys) > 1 and all(keys) else ()
 
 
-@dataclass(frozen=True, slots=True)
-class HttpMethod:
+class HttpMethod(Struct, frozen=True, gc=False):
     """The request's method, in upper case."""
 
     match: StringMatch
 
 
-@dataclass(frozen=True, slots=True)
-class HttpPath:
+class HttpPath(Struct, frozen=True, gc=False):
     """The request's path as Envoy routes it (normalized), without the query; CONNECT has none."""
 
     match: StringMatch
 
 
-@dataclass(frozen=True, slots=True)
-class SourceIp:
+class SourceIp(Struct, frozen=True, gc=False):
     """The client's address is in one of the networks. Sorted, without duplicates; empty is never."""
 
     networks: tuple[IPv4Network | IPv6Network, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class CorsPreflight:
+class CorsPreflight(Struct, frozen=True, gc=False):
     """A browser asks before a request from another site: OPTIONS with Origin and Access-Control-Request-Method."""
 
 
-@dataclass(frozen=True, slots=True)
-class Date:
+class Date(Struct, frozen=True, gc=False):
     """The request comes at or after the one instant and before the other, where there is one.
 
     Instants are in UTC, of whole seconds; ``before`` is later than ``after``.
@@ -187,8 +166,7 @@ class Date:
     before: datetime | None
 
 
-@dataclass(frozen=True, slots=True)
-class DayOfWeek:
+class DayOfWeek(Struct, frozen=True, gc=False):
     """The request comes on one of the days, which begin at midnight of the zone.
 
     Attributes:
@@ -200,8 +178,7 @@ class DayOfWeek:
     days: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class TimeOfDay:
+class TimeOfDay(Struct, frozen=True, gc=False):
     """The clock of the zone shows ``after`` or later, and less than ``before``; over midnight if that is earlier.
 
     Attributes:
@@ -220,8 +197,7 @@ class TimeOfDay:
         return self.after is not None and self.before is not None and self.before < self.after
 
 
-@dataclass(frozen=True, slots=True)
-class ClientCertificate:
+class ClientCertificate(Struct, frozen=True, gc=False):
     """The client showed a certificate that its host's authorities vouch for, and it is one of these.
 
     ``fingerprints`` are SHA-256, lower-case hex without colons. Sorted, without duplicates; empty is never.
@@ -230,8 +206,7 @@ class ClientCertificate:
     fingerprints: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class InvalidClientCertificate:
+class InvalidClientCertificate(Struct, frozen=True, gc=False):
     """The client showed no certificate, or one that its host's authorities do not vouch for."""
 
 
@@ -249,29 +224,25 @@ Criterion: TypeAlias = (
 # --- Expressions.
 
 
-@dataclass(frozen=True, slots=True)
-class Constant:
+class Constant(Struct, frozen=True, gc=False):
     """Always or never: ``accept``, ``reject``, and what is left when an expression folds."""
 
     value: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Not:
+class Not(Struct, frozen=True, gc=False):
     """The complement."""
 
     term: "Expression"
 
 
-@dataclass(frozen=True, slots=True)
-class All:
+class All(Struct, frozen=True, gc=False):
     """Every term holds."""
 
     terms: tuple["Expression", ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Any:
+class Any(Struct, frozen=True, gc=False):
     """At least one term holds."""
 
     terms: tuple["Expression", ...]
@@ -280,8 +251,7 @@ class Any:
 Expression: TypeAlias = Constant | Not | All | Any | Criterion
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(Struct, frozen=True, gc=False):
     """One block of a policy: when ``condition`` holds, ``action`` is taken.
 
     Attributes:
@@ -295,8 +265,7 @@ class Rule:
     condition: Expression
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
+class Policy(Struct, frozen=True, weakref=True):
     """Who may: nobody, unless an allow rule holds and no deny rule does. Rules are in the order they are tried."""
 
     allow: tuple[Rule, ...] = ()

@@ -6,8 +6,9 @@ mistake cannot stop another's work.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 from ingress_controller.model.reference import ObjectRef
 
@@ -71,8 +72,7 @@ The others depend on what else is there, such as Services, Secrets, Policies and
 of it; ``policy-not-tried`` closes nothing, whoever made the mistake."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Problem:
+class Problem(Struct, frozen=True, gc=False, order=True):
     """One mistake on one object.
 
     Attributes:

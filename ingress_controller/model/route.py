@@ -4,9 +4,10 @@ In: one path of an Ingress, compiled. Out: values that ``envoy`` encodes and ``t
 serving is defined here, once.
 """
 
-from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Literal, TypeAlias
+
+from msgspec import Struct
 
 from ingress_controller.model.headers import RequestHeader, RequestHeaders, ResponseHeaders
 from ingress_controller.model.policy import Policy
@@ -17,15 +18,13 @@ MAX_PROGRAM_SIZE = 10_000
 """Instructions that a pattern may compile to. Envoy is started with the same limit, or it would refuse the route."""
 
 
-@dataclass(frozen=True, slots=True)
-class Exact:
+class Exact(Struct, frozen=True, gc=False):
     """The path, and nothing but it (pathType Exact)."""
 
     path: str
 
 
-@dataclass(frozen=True, slots=True)
-class Prefix:
+class Prefix(Struct, frozen=True, gc=False):
     """The path and everything below it, element by element: ``/foo`` is not ``/foobar`` (pathType Prefix).
 
     ``path`` has no trailing slash, except ``/`` itself.
@@ -34,15 +33,13 @@ class Prefix:
     path: str
 
 
-@dataclass(frozen=True, slots=True)
-class Regex:
+class Regex(Struct, frozen=True, gc=False):
     """An RE2 pattern that matches the whole path without the query."""
 
     pattern: str
 
 
-@dataclass(frozen=True, slots=True)
-class Connect:
+class Connect(Struct, frozen=True, gc=False):
     """CONNECT to the host and this port, which asks for a TCP tunnel."""
 
     port: int
@@ -56,8 +53,7 @@ class Connect:
 PathMatch = Exact | Prefix | Regex | Connect
 
 
-@dataclass(frozen=True, slots=True)
-class Substitution:
+class Substitution(Struct, frozen=True, gc=False):
     """Every place of a path where an RE2 pattern matches, and what is put there.
 
     In ``replacement``, a backslash and a digit stand for a group of the pattern, two backslashes for one.
@@ -77,8 +73,7 @@ Upgrade: TypeAlias = Literal["websocket", "spdy/3.1"]
 """A protocol that a connection may change to, as its ``Upgrade`` header names it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Forward:
+class Forward(Struct, frozen=True, gc=False):
     """Send the request to an upstream.
 
     Attributes:
@@ -102,20 +97,18 @@ class Forward:
     sticky: bool = False
     idle_timeout: timedelta | None = None
     upgrades: tuple[Upgrade, ...] = ()
-    request_headers: RequestHeaders = field(default_factory=RequestHeaders)
-    response_headers: ResponseHeaders = field(default_factory=ResponseHeaders)
+    request_headers: RequestHeaders = RequestHeaders()
+    response_headers: ResponseHeaders = ResponseHeaders()
     service_account_token: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Unavailable:
+class Unavailable(Struct, frozen=True, gc=False):
     """Answer 503 with a short reason: the path is claimed, but cannot be served."""
 
     reason: Reason
 
 
-@dataclass(frozen=True, slots=True)
-class About:
+class About(Struct, frozen=True, gc=False):
     """What people are told of a route; empty where nothing is said."""
 
     name: str = ""
@@ -123,8 +116,7 @@ class About:
     logo_url: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(Struct, frozen=True, gc=False):
     """One path of one host.
 
     Attributes:

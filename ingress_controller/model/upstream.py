@@ -4,14 +4,13 @@ In: a Service's port and the settings of the Ingresses that use it. Out: values 
 endpoints are made. Routes with the same Service port and the same settings share one upstream.
 """
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from ingress_controller.model.load_balancing import EVENLY, LoadBalancing
 from ingress_controller.model.reference import ObjectRef
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
+class Address(Struct, frozen=True, gc=False):
     """A host (an IP address, or a name for DNS) and a port."""
 
     host: str
@@ -22,8 +21,7 @@ class Address:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
-@dataclass(frozen=True, slots=True)
-class ServicePort:
+class ServicePort(Struct, frozen=True, gc=False):
     """A port of a Service, resolved.
 
     Attributes:
@@ -41,8 +39,7 @@ class ServicePort:
         return f"{self.service.namespace}/{self.service.name}:{self.port}"
 
 
-@dataclass(frozen=True, slots=True)
-class UpstreamTLS:
+class UpstreamTLS(Struct, frozen=True, gc=False):
     """TLS towards the upstream.
 
     Attributes:
@@ -58,8 +55,7 @@ class UpstreamTLS:
     certificate: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Upstream:
+class Upstream(Struct, frozen=True, gc=False):
     """A destination of routes.
 
     Attributes:
@@ -77,8 +73,7 @@ class Upstream:
     load_balancing: LoadBalancing = EVENLY
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoints:
+class Endpoints(Struct, frozen=True, gc=False):
     """The addresses behind a Service's port, sorted; empty when none is ready."""
 
     service_port: ServicePort

@@ -9,7 +9,8 @@ cannot decide for certain is refused.
 """
 
 import re
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from ingress_controller.model.policy import (
     All,
@@ -61,7 +62,20 @@ def resolve(policy: Policy, *, asked: bool) -> Policy:
         return replace(
             policy, deny=(Rule("deny", "invalid_client_certificate", InvalidClientCertificate()), *policy.deny)
         )
+    if not any(_asks(rule.condition) for rule in (*policy.allow, *policy.deny)):
+        return policy
     return Policy(*(tuple(_unasked_rule(rule) for rule in rules) for rules in (policy.allow, policy.deny)))
+
+
+def _asks(expression: Expression) -> bool:
+    """Whether a condition is about certificates at all. Few are, and the others stay one value for all their users."""
+    match expression:
+        case All(terms) | Any(terms):
+            return any(map(_asks, terms))
+        case Not(term):
+            return _asks(term)
+        case _:
+            return isinstance(expression, ClientCertificate | InvalidClientCertificate)
 
 
 def _unasked_rule(rule: Rule) -> Rule:

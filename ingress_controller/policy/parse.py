@@ -2,10 +2,11 @@
 
 In: JSON or YAML: one rule or a list of rules, each with ``allow`` and/or ``deny``. Out: ``model.policy.Policy``, or
 ``PolicyError`` that names the node, what was wrong and what is allowed. Nothing is ever guessed: a policy that does not
-parse is not served.
+parse is not served. The same text is the same value, for as long as somebody holds it.
 """
 
 from collections.abc import Iterable, Sequence
+from weakref import WeakValueDictionary
 
 from ingress_controller import strict_yaml
 from ingress_controller.model.policy import All, Any, Constant, Expression, Not, Policy, Rule
@@ -17,6 +18,9 @@ MAX_CRITERIA = 1000
 """Criteria in one policy. Each costs requests time; a list of values in one criterion costs none, and may be long."""
 
 
+_held: WeakValueDictionary[str, Policy] = WeakValueDictionary()
+
+
 def parse(text: str) -> Policy:
     """Read one policy.
 
@@ -25,6 +29,13 @@ def parse(text: str) -> Policy:
     Raises:
         PolicyError: for text that is not one YAML document, and for every mistake in it.
     """
+    found = _held.get(text)
+    if found is None:
+        found = _held[text] = _parse(text)
+    return found
+
+
+def _parse(text: str) -> Policy:
     if len(text.encode("utf-8", "surrogatepass")) > _MAX_BYTES:
         raise PolicyError("parsing policy: longer than 1 MiB")
     document = _load(text)

@@ -6,8 +6,9 @@ repetitions are gone, and criteria that ask alternatives of one value are one cr
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from typing import Any as Any_
+
+from msgspec.structs import replace
 
 from ingress_controller.model.policy import (
     All,

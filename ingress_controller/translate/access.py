@@ -6,8 +6,10 @@ missing. A policy that is only tried closes nothing.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
+
+from msgspec.structs import replace
 
 from ingress_controller.annotations.parse import Parsed, contradiction
 from ingress_controller.annotations.table import TABLE
@@ -163,14 +165,12 @@ class _Resolver:
         """What the class denies, then what the Ingress says, or what the class says where the Ingress says nothing."""
         own = self._parsed.policy
         given = self._parsed.given & _SAYS_WHO - (_TRIED if self._trying else frozenset())
-        rules = (
-            parameters.get("mandatoryDeny", ()),
-            (*own.allow, *own.deny),
-            () if self._trying else referred,
-            () if given else parameters.get("defaultPolicy", ()),
-        )
+        denials = parameters.get("mandatoryDeny", ())
+        besides = (() if self._trying else referred, () if given else parameters.get("defaultPolicy", ()))
+        if not denials and not any(besides):
+            return own
         try:
-            return combine(*rules)
+            return combine(denials, (*own.allow, *own.deny), *besides)
         except PolicyError as error:
             message = f"{_CONTEXT}annotations: applying policy annotations: {error}"
             self.problems.append(

@@ -80,7 +80,6 @@ class Graph:
         self._upstreams: dict[str, Upstream] = {}
         self._secrets: dict[str, Material] = {}
         self._endpoints: dict[ServicePort, Endpoints] = {}
-        self._ports: dict[ObjectRef, set[ServicePort]] = {}
         self._refusals: dict[tuple[Refused, str], str] = {}
         self._fingerprints: dict[ObjectRef, str] = {}
         self._outcomes: dict[ObjectRef, Outcome] = {}
@@ -89,6 +88,7 @@ class Graph:
         self._users: Index[ObjectRef, str] = Index()
         self._secret_users: Index[ObjectRef, str] = Index()
         self._port_users: Index[str, ServicePort] = Index()
+        self._ports: Index[ServicePort, ObjectRef] = Index()
 
     def apply(self, changes: Iterable[Change]) -> Update:
         """Take in changes and compile what they concern."""
@@ -100,10 +100,12 @@ class Graph:
             if change.ref.kind in shared.KINDS:
                 rules.add(change.ref)
                 continue
-            ingresses |= self._dependents.of(change.ref)
+            ingresses.update(self._dependents.of(change.ref))
             if change.ref.kind == Ingress.KIND:
                 ingresses.add(change.ref)
-            services |= {s.service for s in (before, change.object) if isinstance(s, EndpointSlice) and s.service}
+            for found in (before, change.object):
+                if isinstance(found, EndpointSlice) and found.service:
+                    services.add(found.service)
         ingresses |= self._reclassified() | self._compile_shared(rules)
         touched = self._compile(ingresses)
         upstreams, ports = self._settle_upstreams(touched.upstreams)
@@ -171,7 +173,7 @@ class Graph:
             after = self._compile_one_shared(ref)
             if _replace(self._shared, ref, after):
                 _replace(self._fingerprints, ref, _fingerprint(after) if after else None)
-                users |= self._dependents.of(ref)
+                users.update(self._dependents.of(ref))
         return users
 
     def _compile_one_shared(self, ref: ObjectRef) -> Shared | None:
@@ -233,16 +235,13 @@ class Graph:
     def _resolve(self, ports: set[ServicePort], services: Iterable[ObjectRef]) -> set[ServicePort]:
         """Resolve the endpoints of ports that came into or out of use, and of Services whose slices changed."""
         changed: set[ServicePort] = set()
-        for port in ports | {port for service in services for port in self._ports.get(service, ())}:
+        for port in ports | {port for service in services for port in self._ports.of(service)}:
             used = bool(self._port_users.of(port))
             after = resolve(port, self._store.slices(port.service)) if used else None
             if not _replace(self._endpoints, port, after):
                 continue
             changed.add(port)
-            of_service = self._ports.setdefault(port.service, set())
-            of_service.add(port) if used else of_service.discard(port)
-            if not of_service:
-                del self._ports[port.service]
+            self._ports.set(port, (port.service,) if used else ())
         return changed
 
     def _endpoints_of(self, upstream: str) -> Endpoints | None:
@@ -263,7 +262,7 @@ class Graph:
             if _replace(self._hosts, name, after):
                 changed[name] = after
                 if self._refusals.pop(("host", name), None):
-                    disputed |= self._claimants.of(name)
+                    disputed.update(self._claimants.of(name))
         return changed, disputed
 
     def _judge(self, ingresses: Iterable[ObjectRef]) -> dict[ObjectRef, Outcome | None]:
@@ -287,6 +286,8 @@ class Graph:
         for upstream in compiled.upstreams:
             if isinstance(upstream.target, ServicePort) and not self._endpoints[upstream.target].addresses:
                 yield _no_endpoints(compiled.ingress, upstream.target)
+        if not self._refusals:
+            return
         names: list[tuple[Refused, str]] = [("host", host) for host in compiled.routes]
         names += [("upstream", upstream.name) for upstream in compiled.upstreams]
         names += [("secret", name) for name in compiled.secrets]

@@ -5,7 +5,8 @@ those whose claim was already taken.
 """
 
 from collections.abc import Iterable
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from ingress_controller.model.host import CATCH_ALL, Host
 from ingress_controller.model.problem import Problem

@@ -7,8 +7,11 @@ A mistake in an annotation concerns every path, so all of them answer 503. A mis
 missing, concerns that path alone.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from msgspec import structs
 
 from ingress_controller.annotations.parse import Parsed, parse
 from ingress_controller.annotations.settings import SecretNames, Settings
@@ -17,11 +20,11 @@ from ingress_controller.model.host import covering
 from ingress_controller.model.policy import AuthenticatedUser, Not, Policy, Rule
 from ingress_controller.model.problem import Problem, Reason
 from ingress_controller.model.reference import ObjectRef
-from ingress_controller.model.route import Connect, PathMatch, Route, Unavailable
+from ingress_controller.model.route import Connect, Forward, PathMatch, Route, Unavailable
 from ingress_controller.model.secret import Material
 from ingress_controller.model.upstream import Upstream
 from ingress_controller.objects.store import Store
-from ingress_controller.objects.views import Ingress, Secret
+from ingress_controller.objects.views import Ingress, IngressBackend, Secret
 from ingress_controller.policy.certificates import resolve as resolve_certificates
 from ingress_controller.translate import access, certificates, secrets
 from ingress_controller.translate.backends import Backend, BackendError, resolve, service_of
@@ -36,6 +39,7 @@ _CONTEXT = "parsing ingress: "
 _NEEDS_USER = Rule("deny", "kubernetes_service_account_token", Not(AuthenticatedUser()))
 """Without a user there is nobody to impersonate, whatever the policy says about those who are not signed in."""
 NOBODY = Policy(allow=(), deny=())
+_NONE: Final[Mapping[str, Certificate]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,7 @@ class Compiled:
         secrets: what the Secrets that its annotations name hold, by the name under which Envoy asks for it.
         problems: everything that is wrong with it on its own.
         depends: the objects whose change means that it must be compiled again.
+        annotations: what its annotations say. They are held here so that other Ingresses that say the same share them.
     """
 
     ingress: ObjectRef
@@ -64,11 +69,13 @@ class Compiled:
     secrets: Mapping[str, Material]
     problems: tuple[Problem, ...]
     depends: frozenset[ObjectRef]
+    annotations: Parsed | None = field(default=None, compare=False, repr=False)
 
 
 def compile_ingress(ingress: Ingress, store: Store, options: Options, shared: Mapping[ObjectRef, Shared]) -> Compiled:
     """Compile an Ingress as far as it can be; ``shared`` are the rules of other objects that it may use."""
-    parsed = _parse_annotations(ingress, options)
+    asked = tuple(claims(ingress))
+    annotations = parsed = _parse_annotations(ingress, asked, options)
     who = access.resolve(ingress, parsed, store, shared, options)
     names = parsed.settings.secrets
     named = secrets.resolve(ingress, names, parsed.settings.headers, store, options.prefix)
@@ -76,7 +83,7 @@ def compile_ingress(ingress: Ingress, store: Store, options: Options, shared: Ma
     parsed = replace(parsed, policy=_bound(who.policy, names), problems=closing)
     shadow = _bound(who.shadow, names) if who.shadow else None
     builder = _Builder(ingress, parsed, shadow, named, store, options)
-    for claim in claims(ingress):
+    for claim in asked:
         builder.add(claim)
     chosen, missing = _certificates(ingress, sorted(builder.routes), store)
     return Compiled(
@@ -84,11 +91,12 @@ def compile_ingress(ingress: Ingress, store: Store, options: Options, shared: Ma
         created=ingress.metadata.creation_timestamp or "",
         routes={host: tuple(routes) for host, routes in builder.routes.items()},
         upstreams=tuple(sorted(builder.upstreams.values(), key=lambda upstream: upstream.name)),
-        certificates=chosen,
+        certificates=chosen or _NONE,
         client_ca=named.the("tls_downstream_client_ca"),
         secrets=named.materials,
         problems=(*closing, *who.tried, *builder.problems, *missing),
-        depends=who.depends.union(_dependencies(ingress, names)),
+        depends=who.depends.union(_dependencies(ingress, asked, names)),
+        annotations=annotations,
     )
 
 
@@ -113,6 +121,9 @@ class _Builder:
         self._named = named
         self._store = store
         self._options = options
+        self._ref = ingress.ref
+        self._about = about(parsed.settings.description)
+        self._actions: dict[IngressBackend | None, Forward] = {}
         self._seen: set[tuple[str, PathMatch]] = set()
         self._bad_hosts: set[tuple[str, str]] = set()
 
@@ -152,20 +163,23 @@ class _Builder:
         return Connect(self._backend(claim).upstream.target.port)
 
     def _route(self, claim: Claim, host: str, match: PathMatch) -> Route:
-        ref = self._ingress.ref
+        ref = self._ref
         name = f"{ref.namespace}/{ref.name}/{host}/{type(match).__name__}{_shown(match, claim)}"
         if self._parsed.problems:
             reason = self._parsed.problems[0].reason
             return Route(name, host, ref, match, NOBODY, Unavailable(reason))
         try:
-            backend = self._backend(claim)
+            action = self._actions.get(claim.backend) or self._action(claim)
         except BackendError as error:
             self._backend_problem(claim, error)
             return Route(name, host, ref, match, NOBODY, Unavailable(error.reason))
+        return Route(name, host, ref, match, self._parsed.policy, action, self._about, self._shadow)
+
+    def _action(self, claim: Claim) -> Forward:
+        """The treatment of requests for a backend, which is the same for all claims of it."""
+        backend = self._backend(claim)
         self.upstreams[backend.upstream.name] = backend.upstream
-        action = forward(self._parsed.settings, self._named, backend)
-        shown = about(self._parsed.settings.description)
-        return Route(name, host, ref, match, self._parsed.policy, action, shown, self._shadow)
+        return self._actions.setdefault(claim.backend, forward(self._parsed.settings, self._named, backend))
 
     def _backend(self, claim: Claim) -> Backend:
         if claim.backend is None:
@@ -177,7 +191,7 @@ class _Builder:
         self._problem(f"{claim.field}.backend" if claim.backend else claim.field, error.reason, str(error))
 
     def _problem(self, field: str, reason: Reason, message: str) -> None:
-        self.problems.append(Problem(self._ingress.ref, field, reason, f"{_CONTEXT}{field}: {message}"))
+        self.problems.append(Problem(self._ref, field, reason, f"{_CONTEXT}{field}: {message}"))
 
 
 def _shown(match: PathMatch, claim: Claim) -> str:
@@ -185,21 +199,21 @@ def _shown(match: PathMatch, claim: Claim) -> str:
     return match.path if isinstance(match, Connect) else claim.path
 
 
-def _parse_annotations(ingress: Ingress, options: Options) -> Parsed:
+def _parse_annotations(ingress: Ingress, asked: Sequence[Claim], options: Options) -> Parsed:
     parsed = parse(ingress.ref, ingress.annotations, options.prefix)
     settings = parsed.settings
     problems = list(parsed.problems)
-    for name, message in _misfits(settings, list(claims(ingress))):
+    for name, message in _misfits(settings, asked):
         key = f"{options.prefix}/{name}"
         text = f"{_CONTEXT}annotations: {key} {message}"
         problems.append(Problem(ingress.ref, f"metadata.annotations[{key}]", "invalid-annotation", text))
-    return replace(parsed, problems=tuple(problems))
+    return replace(parsed, problems=tuple(problems)) if len(problems) > len(parsed.problems) else parsed
 
 
 def _bound(policy: Policy, names: SecretNames) -> Policy:
     """A policy as it counts for an Ingress that names these Secrets."""
     bound = resolve_certificates(policy, asked=names.tls_downstream_client_ca is not None)
-    return replace(bound, deny=(_NEEDS_USER, *bound.deny)) if names.service_account_token else bound
+    return structs.replace(bound, deny=(_NEEDS_USER, *bound.deny)) if names.service_account_token else bound
 
 
 def _misfits(settings: Settings, asked: Sequence[Claim]) -> Iterator[tuple[str, str]]:
@@ -256,10 +270,10 @@ def _certificate_problem(ingress: Ingress, field: str, reason: Reason, message: 
     )
 
 
-def _dependencies(ingress: Ingress, names: SecretNames) -> Iterator[ObjectRef]:
+def _dependencies(ingress: Ingress, asked: Iterable[Claim], names: SecretNames) -> Iterator[ObjectRef]:
     namespace = ingress.metadata.namespace
     yield from secrets.references(names, namespace)
-    for claim in claims(ingress):
+    for claim in asked:
         if claim.backend and (service := service_of(claim.backend, namespace)):
             yield service
     for tls in ingress.spec.tls:

@@ -5,12 +5,12 @@ requests, who may, and where they go.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict
 from datetime import timedelta
 from typing import Any
 
 import yaml
 from msgspec import Struct
+from msgspec.structs import asdict
 
 from ingress_controller.annotations.structs import written
 from ingress_controller.model.headers import NamedSecrets, Part, RequestHeader, Template, Variable

@@ -5,8 +5,10 @@ it. A rule's name says which object it comes from.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
+
+from msgspec.structs import replace
 
 from ingress_controller.model.policy import Rule
 from ingress_controller.model.problem import Problem, Reason
