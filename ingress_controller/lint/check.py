@@ -10,6 +10,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from msgspec import structs
+
 from ingress_controller.annotations.parse import parse
 from ingress_controller.annotations.settings import Access
 from ingress_controller.lint.finding import Finding, Suspicion
@@ -190,7 +192,7 @@ def _suspicions(
 def _referred(access: Access, objects: Mapping[ObjectRef, KubernetesObject], namespace: str) -> Iterator[Rule]:
     """The rules of the Policies that an Ingress of a namespace refers to, as far as they are among the manifests."""
     for ref in access.policy_ref:
-        found = objects.get(ref._replace(namespace=ref.namespace or namespace))
+        found = objects.get(structs.replace(ref, namespace=ref.namespace or namespace))
         if isinstance(found, SharedPolicy):
             yield from compile_shared(found).rules.get("rules", ())
 

@@ -4,10 +4,10 @@ In: kind, namespace and name from metadata. Out: hashable, ordered references th
 which object something comes from or depends on.
 """
 
-from typing import NamedTuple
+from msgspec import Struct
 
 
-class ObjectRef(NamedTuple):
+class ObjectRef(Struct, frozen=True, order=True, gc=False):
     """The identity of an object in a cluster.
 
     ``namespace`` is empty for kinds that have none.

@@ -53,7 +53,7 @@ class Access:
     shadow: Policy | None
     closing: tuple[Problem, ...]
     tried: tuple[Problem, ...]
-    depends: frozenset[ObjectRef]
+    depends: tuple[ObjectRef, ...]
 
 
 def resolve(
@@ -81,7 +81,7 @@ def resolve(
         tried=tuple(
             replace(problem, reason="policy-not-tried") for problem in resolver.problems if resolver.is_tried(problem)
         ),
-        depends=frozenset({*(found.ref for found in classes), *resolver.looked_up}),
+        depends=(*(found.ref for found in classes), *resolver.looked_up),
     )
 
 
@@ -133,7 +133,7 @@ class _Resolver:
     def referred(self) -> tuple[Rule, ...]:
         """The rules of the Policies that ``policy_ref`` names."""
         own = self._ingress.namespace
-        refs = dict.fromkeys(ref._replace(namespace=ref.namespace or own) for ref in self._access.policy_ref)
+        refs = dict.fromkeys(replace(ref, namespace=ref.namespace or own) for ref in self._access.policy_ref)
         self.looked_up += refs
         return tuple(rule for ref in refs for rule in self._rules_of(ref))
 

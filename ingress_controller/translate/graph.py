@@ -325,7 +325,7 @@ def _failed(ingress: Ingress, error: Exception) -> Compiled:
     """Nothing is served for an Ingress that this program cannot handle."""
     message = f"parsing ingress: a mistake in this controller, please report it: {error!r}"
     problem = Problem(ingress.ref, "", "internal-error", message)
-    return Compiled(ingress.ref, "", {}, (), {}, None, {}, (problem,), frozenset())
+    return Compiled(ingress.ref, "", {}, (), {}, None, {}, (problem,), ())
 
 
 def _fingerprint(compiled: Compiled | Shared) -> str:

@@ -68,7 +68,7 @@ class Compiled:
     client_ca: str | None
     secrets: Mapping[str, Material]
     problems: tuple[Problem, ...]
-    depends: frozenset[ObjectRef]
+    depends: tuple[ObjectRef, ...]
     annotations: Parsed | None = field(default=None, compare=False, repr=False)
 
 
@@ -95,7 +95,7 @@ def compile_ingress(ingress: Ingress, store: Store, options: Options, shared: Ma
         client_ca=named.the("tls_downstream_client_ca"),
         secrets=named.materials,
         problems=(*closing, *who.tried, *builder.problems, *missing),
-        depends=who.depends.union(_dependencies(ingress, asked, names)),
+        depends=tuple(dict.fromkeys((*who.depends, *_dependencies(ingress, asked, names)))),
         annotations=annotations,
     )
 
