@@ -5,7 +5,7 @@ what changes on a host changes this resource and no other. CONNECT names a host 
 keyed by both.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from envoy_data_plane.envoy.config.core.v3 import HeaderValueOption, Metadata
 from envoy_data_plane.envoy.config.route.v3 import (
@@ -25,7 +25,7 @@ from ingress_controller.envoy.filters import OFF_BY_HOST, cookie_strip, policy, 
 from ingress_controller.envoy.messages import resource_name
 from ingress_controller.envoy.route import ANY_CONNECT, SCOPE_MATCHED, answer, exempt, has_default_headers, make_route
 from ingress_controller.model.host import OWN_PATHS, Host
-from ingress_controller.model.route import Connect
+from ingress_controller.model.route import Connect, Forward
 
 # Only requests that no upstream has begun to see: endpoints go away a moment before Envoy knows.
 _RETRIES = RetryPolicy(retry_on="connect-failure,refused-stream,reset-before-request", num_retries=2)
@@ -54,6 +54,19 @@ def names(host: Host) -> tuple[str, ...]:
     """The names of a host's resources."""
     ports = (route.path for route in host.routes if isinstance(route.match, Connect))
     return (resource_name(host.name), *(f"{host.name}{port}" for port in ports))
+
+
+def references(host: Host, listener_port: int) -> Mapping[str, tuple[str, ...]]:
+    """The upstreams that each of a host's resources refers to, by the resource's name."""
+    found: dict[str, dict[str, None]] = {name: {} for name in names(host)}
+    for route in host.routes:
+        if isinstance(route.action, Forward):
+            is_tunnel = isinstance(route.match, Connect)
+            if is_tunnel:
+                found[f"{host.name}{route.path}"][route.action.upstream] = None
+            if not is_tunnel or route.match == Connect(listener_port):
+                found[resource_name(host.name)][route.action.upstream] = None
+    return {name: tuple(each) for name, each in found.items()}
 
 
 def _scope(key: str, routes: list[Route], headers: Iterable[HeaderValueOption] = ()) -> ScopedRouteConfiguration:
