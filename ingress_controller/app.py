@@ -67,19 +67,19 @@ class Controller:
     def __init__(self, settings: Settings, reporter: Reporter, status: StatusSource | None = None) -> None:
         self.settings = settings
         self.metrics = Metrics()
-        self.cache = Cache()
+        self.cache = Cache(complete=False)
         store = Store()
         self.graph = Graph(offline.translate_options(settings), store)
         encoder = Encoder(envoy_options(settings))
         self.pipeline = Pipeline(store, self.graph, encoder, self.cache, reporter, self.metrics, status)
-        self.xds = Server(self.cache, TYPES, self.pipeline.offer, self.metrics, filled=self.pipeline.applied)
+        self.xds = Server(self.cache, TYPES, self.pipeline.offer, self.metrics)
         self._was_ready = False
 
     def missing(self) -> Sequence[str]:
         """What is not there yet before requests can be served. Once ready, it stays ready: Envoy goes on by itself."""
         if self._was_ready:
             return ()
-        if not self.pipeline.synced:
+        if not self.cache.is_complete:
             return ("the objects have not been read yet",)
         proxies = self.xds.proxies()
         self._was_ready = any(_serves(proxy, self.pipeline.transaction) for proxy in proxies)
@@ -138,7 +138,7 @@ async def _pass_over(controller: Controller) -> None:
 
     A full pass would look at all of it for nothing, since it has no cycles, and everything else would wait meanwhile.
     """
-    await controller.pipeline.applied()
+    await controller.pipeline.complete()
     gc.freeze()
 
 

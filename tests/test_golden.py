@@ -5,11 +5,12 @@ import difflib
 import json
 import random
 import ssl
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import grpc.aio
 import pytest
@@ -17,12 +18,13 @@ import pytest
 import xds
 from ingress_controller import app, offline
 from ingress_controller.envoy.bootstrap import bootstrap
-from ingress_controller.envoy.encoder import TYPES, Encoder
+from ingress_controller.envoy.encoder import CLUSTER, MESSAGES, TYPES, Encoder
 from ingress_controller.envoy.options import Options as EnvoyOptions
 from ingress_controller.model.host import CATCH_ALL, Host
 from ingress_controller.model.upstream import Address
 from ingress_controller.objects.change import Batch, Change
 from ingress_controller.objects.store import Store
+from ingress_controller.pipeline import pieces
 from ingress_controller.settings import Settings
 from ingress_controller.sources.directory import Directory
 from ingress_controller.translate.graph import Graph
@@ -90,17 +92,22 @@ def test_the_order_of_documents_means_nothing(case: Case, tmp_path: Path) -> Non
 class Served:
     """Everything that is served, kept up to date by applying updates as the pipeline does."""
 
-    def __init__(self, settings: Settings, envoy: EnvoyOptions) -> None:
+    def __init__(self, settings: Settings, envoy: EnvoyOptions, *, in_pieces: bool = False) -> None:
         self.hosts: dict[str, Host] = {}
         self.problems: dict[object, list[str]] = {}
         self._cache = xds.Cache()
         self._graph = Graph(offline.translate_options(settings), Store())
         self._encoder = Encoder(envoy)
+        self._in_pieces = in_pieces
         self._cache.update(self._encoder.start())
 
     def apply(self, changes: Iterable[Change]) -> None:
         update = self._graph.apply(changes)
-        self._cache.update(self._encoder.encode(update.hosts, update.upstreams, update.secrets, update.endpoints))
+        if self._in_pieces:
+            for piece in pieces(self._encoder, update, {}):
+                self._cache.update(piece)
+        else:
+            self._cache.update(self._encoder.encode(update.hosts, update.upstreams, update.secrets, update.endpoints))
         self.hosts = {name: host for name, host in {**self.hosts, **update.hosts}.items() if host}
         for ref, outcome in update.outcomes.items():
             self.problems.pop(ref, None)
@@ -124,6 +131,29 @@ def envoy_options(tmp_path_factory: pytest.TempPathFactory) -> EnvoyOptions:
 
 
 @each_case
+def test_resources_say_which_clusters_they_refer_to(case: Case, envoy_options: EnvoyOptions, tmp_path: Path) -> None:
+    served = Served(case.settings(), envoy_options)
+    served.apply(read(case, tmp_path).changes)
+    for kind in TYPES:
+        if CLUSTER in kind.named:
+            for resource in served.resources[kind.url].values():
+                message = MESSAGES[kind.url].parse(b"".join(resource.parts))
+                assert set(resource.needs or ()) == set(_clusters(message.to_dict())), resource.name
+
+
+def _clusters(value: Any) -> Iterator[str]:
+    """The clusters that are named anywhere in a message."""
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            if name in {"cluster", "clusterName"} and isinstance(inner, str):
+                yield inner
+            yield from _clusters(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _clusters(inner)
+
+
+@each_case
 def test_history_means_nothing(case: Case, envoy_options: EnvoyOptions, tmp_path: Path) -> None:
     wanted = read(case, tmp_path).changes
     at_once = Served(case.settings(), envoy_options)
@@ -131,7 +161,7 @@ def test_history_means_nothing(case: Case, envoy_options: EnvoyOptions, tmp_path
     at_once.apply(wanted)
     for seed in range(HISTORIES):
         chance = random.Random(f"{case.name} {seed}")  # noqa: S311 (chooses an order)
-        served = Served(case.settings(), envoy_options)
+        served = Served(case.settings(), envoy_options, in_pieces=chance.random() < 0.5)
         served.apply(before := read(chance.choice(CASES), tmp_path).changes)
         for batch in make_history(before, wanted, chance):
             served.apply(batch)

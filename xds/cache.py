@@ -4,6 +4,9 @@ In: transactions, each a mapping of type, name and resource (or None for gone). 
 for each transaction the names that really changed, told to the watchers at once. There is no history: a stream
 remembers names and reads the content when it sends, so that a slow proxy costs names and never payloads.
 
+A cache may be served while it is being filled. Until it is complete, proxies are told what is in it, and nothing is
+said to be gone or not to exist: a proxy that comes back would lose what it has.
+
 Everything happens on one thread, the one that runs the event loop.
 """
 
@@ -23,10 +26,13 @@ class Cache:
 
     Attributes:
         transaction: the number of the last transaction that changed something; 0 before the first.
+        is_complete: whether what is not in it does not exist.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, complete: bool = True) -> None:
+        """Start empty. One that is not `complete` is until `complete` is called."""
         self.transaction = 0
+        self.is_complete = complete
         self._resources: dict[str, dict[str, Resource]] = {}
         self._watchers: dict[Watcher, None] = {}
 
@@ -48,10 +54,20 @@ class Cache:
                     raise ValueError(f"{type_url}: resource {resource.name!r} is given under the name {name!r}")
         changed = {type_url: names for type_url in changes if (names := self._apply(type_url, changes[type_url]))}
         if changed:
-            self.transaction += 1
-            for watcher in tuple(self._watchers):
-                watcher(changed)
+            self._announce(changed)
         return self.transaction
+
+    def complete(self) -> int:
+        """Say that all there is is in the cache now. Returns the number of the transaction that this is."""
+        if not self.is_complete:
+            self.is_complete = True
+            self._announce({})
+        return self.transaction
+
+    def _announce(self, changed: Changed) -> None:
+        self.transaction += 1
+        for watcher in tuple(self._watchers):
+            watcher(changed)
 
     def _apply(self, type_url: str, resources: Mapping[str, Resource | None]) -> list[str]:
         current = self._resources.setdefault(type_url, {})

@@ -7,10 +7,13 @@ unfinished when it was made, and not for what came later.
 
 import sys
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from heapq import heappop, heappush
 from typing import NamedTuple
+
+Needs = Callable[[str], Sequence[str] | None]
+"""Gives what a name needs of the types that are waited for by name."""
 
 _SLACK = 64
 """Stale entries of the heap that are tolerated beside one for each waiting name."""
@@ -43,6 +46,32 @@ class Wait(NamedTuple):
 
 
 NO_WAIT = Wait(NEVER, Moment(-1, 0))
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """What a name has to be older than, to be sent.
+
+    Attributes:
+        common: the moment for all names.
+        strict: the moment for names of which it is not known what they need; not after `common`.
+        lanes: where those of which it is known wait for that, and for nothing else.
+    """
+
+    common: Moment
+    strict: Moment
+    lanes: tuple["Lane", ...] = ()
+
+    def allows(self, last: Moment, name: str, needs: Needs) -> bool:
+        """Whether a name that last changed at a moment may be sent."""
+        if last < self.strict:
+            return True
+        if last >= self.common or (needed := needs(name)) is None:
+            return False
+        return all(last < lane.since(each) for lane in self.lanes for each in needed)
+
+
+UNLIMITED = Limit(NEVER, NEVER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +124,16 @@ class Lane:
             firsts.append(self.sent.wait.first)
         return min((self._fresh_floor, *firsts))
 
+    def since(self, name: str) -> Moment:
+        """The moment since which a name is unfinished; `NEVER` when it is not."""
+        # Who is to blame for a refusal is not known yet, so suspects count whatever their names.
+        firsts = [batch.wait.first for batch in self.suspects]
+        if wait := self.fresh.get(name):
+            firsts.append(wait.first)
+        if self.sent and name in self.sent.versions:
+            firsts.append(self.sent.wait.first)
+        return min(firsts, default=NEVER)
+
     @property
     def _fresh_floor(self) -> Moment:
         while self._firsts:
@@ -118,17 +157,17 @@ class Lane:
             else:
                 heappush(self._firsts, (merged.first, name))
 
-    def ready(self, limit: Moment) -> Iterator[tuple[str, Wait]]:
-        """Give the fresh names whose newest content is older than `limit`."""
+    def ready(self, limit: Limit, needs: Needs) -> Iterator[tuple[str, Wait]]:
+        """Give the fresh names whose newest content the limit allows."""
         # The floor tells when there is nothing to find, however many wait.
-        if self._fresh_floor < limit:
+        if self._fresh_floor < limit.common:
             for name, wait in self.fresh.items():
-                if wait.last < limit:
+                if limit.allows(wait.last, name, needs):
                     yield name, wait
 
-    def next_suspect(self, limit: Moment) -> Batch | None:
+    def next_suspect(self, limit: Limit, needs: Needs) -> Batch | None:
         """Take the batch that is to be sent again next; it takes turns with fresh names, so that neither waits long."""
-        if not self.suspects or (self._resent and any(self.ready(limit))):
+        if not self.suspects or (self._resent and any(self.ready(limit, needs))):
             self._resent = False
             return None
         self._resent = True

@@ -19,6 +19,8 @@ class Resource:
         name: what proxies subscribe to; neither empty nor `*`, which mean "all" to a proxy.
         parts: the protobuf encoding of the message, joined when it is sent. Equal parts can be shared between
             resources: concatenated encodings are one merged message.
+        needs: names of resources, of the types in `ResourceType.named`, that this one refers to; None when they are not
+            known. They follow from the content.
         version: hash of name and content, in hex.
 
     Raises:
@@ -27,6 +29,7 @@ class Resource:
 
     name: str
     parts: Parts
+    needs: tuple[str, ...] | None = None
     version: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -57,6 +60,9 @@ class ResourceType:
         refreshes: URL of a type of higher order. When a changed resource of this type is sent, the one of that type
             and of the same name is sent after it, even unchanged. Envoy needs it for the endpoints of a cluster: a
             changed cluster waits for them anew, without asking, until its `initial_fetch_timeout` (15 s).
+        named: URLs of types of lower order, of which a resource waits for those that it needs and for no others. Envoy
+            makes that worth it for clusters: it accepts none of a response before each has had its first health check
+            or DNS answer, which may take long for one that has nothing to do with the rest.
     """
 
     url: str
@@ -64,6 +70,7 @@ class ResourceType:
     retry: Retry | None = None
     eager: bool = False
     refreshes: str | None = None
+    named: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

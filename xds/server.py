@@ -6,7 +6,7 @@ proxy how far it is.
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import grpc
@@ -56,7 +56,6 @@ class Server:
         on_refused: Callable[[Refusal], None],
         observer: Observer | None = None,
         patience: float = 5.0,
-        filled: Callable[[], Awaitable[object]] | None = None,
     ) -> None:
         """Make a server; it serves once registered.
 
@@ -67,12 +66,9 @@ class Server:
             observer: told of what happens on the streams.
             patience: seconds that the rest waits for one answer. Envoy answers clusters only when they have had
                 their first health check or DNS answer, so one slow upstream would hold up everything else.
-            filled: awaited before a stream is served, until the cache holds all there is. A proxy that comes back
-                would take a cache that is not yet filled for the word that what it has is gone. At once if not given.
         """
         self._cache = cache
         self._types = tuple(types)
-        self._filled = filled
         self._owner = Owner(observer or Observer(), on_refused, self._note_progress, patience)
         self._connections: dict[Connection, None] = {}
         self._progress = asyncio.Event()
@@ -113,8 +109,6 @@ class Server:
         self._progress = asyncio.Event()
 
     async def _serve(self, requests: AsyncIterator[bytes], context: Context) -> None:
-        if self._filled:
-            await self._filled()
         stream = Stream(self._cache, self._types, attempt=secrets.randbelow(1 << 30) + 1)
         connection = Connection(stream, context, self._owner)
         self._connections[connection] = None

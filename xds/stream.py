@@ -4,7 +4,8 @@ In: requests, and the names that changed in the cache. Out: responses, and the r
 Protocol: https://www.envoyproxy.io/docs/envoy/v1.40.0/api-docs/xds_protocol, "Incremental xDS".
 
 Order (make before break): an addition waits until the additions of lower rank that were unfinished when it was made
-are accepted or refused; a removal waits for all such additions, and for such removals of higher rank. A proxy asks for
+are accepted or refused, of some types only for those that it needs (`ResourceType.named`); a removal waits for all
+such additions, and for such removals of higher rank. A proxy asks for
 what a new resource refers to (the endpoints of a new cluster) before it accepts that resource; such a request counts
 as old as what it came from, so that the next rank waits for it too.
 """
@@ -18,7 +19,7 @@ from envoy_data_plane.envoy.service.discovery.v3 import DeltaDiscoveryRequest
 
 from xds import wire
 from xds.cache import Cache, Changed
-from xds.lane import NEVER, Lane, Moment, Wait
+from xds.lane import NEVER, UNLIMITED, Lane, Limit, Moment, Wait
 from xds.resource import Refusal, ResourceType
 from xds.subscription import ABSENT, UNSURE, WILDCARD, Draft, Subscription
 
@@ -98,6 +99,7 @@ class Stream:
         self._types = {type_.url: type_ for type_ in types}
         self._last_rank = max((type_.order for type_ in types), default=0) + 1
         self._attempt = attempt
+        self._is_complete = cache.is_complete
         self._subscriptions: dict[str, Subscription] = {}
         self._resumed = False
         self._step = 0
@@ -166,6 +168,10 @@ class Stream:
         for type_url, subscription in self._subscriptions.items():
             if names := changed.get(type_url):
                 subscription.change(names, self._wait(subscription.type.order))
+        if self._cache.is_complete and not self._is_complete:
+            self._is_complete = True
+            for subscription in self._subscriptions.values():
+                subscription.complete(self._wait(subscription.type.order))
 
     def _wait(self, order: int) -> Wait:
         now = Moment(self._cache.transaction, self._step)
@@ -178,14 +184,23 @@ class Stream:
         made = []
         floor = NEVER
         for rank in ranks:
-            made += [self._response(each, each.additions, NEVER if each.type.eager else floor) for each in rank]
+            made += [self._response(each, each.additions, self._limit(each.type)) for each in rank]
             floor = min(floor, *(each.additions.floor for each in rank))
         for rank in reversed(ranks):
-            made += [self._response(each, each.removals, floor) for each in rank]
+            made += [self._response(each, each.removals, Limit(floor, floor)) for each in rank]
             floor = min(floor, *(each.removals.floor for each in rank))
         return [response for response in made if response]
 
-    def _response(self, subscription: Subscription, lane: Lane, limit: Moment) -> Response | None:
+    def _limit(self, type_: ResourceType) -> Limit:
+        """What an addition of a type waits for."""
+        if type_.eager:
+            return UNLIMITED
+        lower = [each for each in self._subscriptions.values() if each.type.order < type_.order]
+        common = min((each.additions.floor for each in lower if each.type.url not in type_.named), default=NEVER)
+        named = tuple(each.additions for each in lower if each.type.url in type_.named)
+        return Limit(common, min((common, *(lane.floor for lane in named))), named)
+
+    def _response(self, subscription: Subscription, lane: Lane, limit: Limit) -> Response | None:
         type_url, nonce = subscription.type.url, str(self._nonce)
         draft = subscription.draft(lane, limit, nonce)
         if draft is None:
@@ -211,7 +226,9 @@ class Stream:
 
     @property
     def settled(self) -> int:
-        """The newest transaction of which everything this proxy wants is accepted or refused."""
+        """The newest transaction of which everything this proxy wants is accepted or refused; 0 of a partial cache."""
+        if not self._cache.is_complete:
+            return 0
         floor = min((each.floor for each in self._subscriptions.values()), default=NEVER)
         return min(self._cache.transaction, floor.transaction - 1)
 

@@ -10,10 +10,11 @@ not known which version of it the proxy holds: it may have taken some of a respo
 import sys
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from xds import wire
 from xds.cache import Cache
-from xds.lane import NO_WAIT, Batch, Lane, Moment, Sent, Wait
+from xds.lane import NO_WAIT, Batch, Lane, Limit, Moment, Sent, Wait
 from xds.resource import Resource, ResourceType
 
 ABSENT = ""
@@ -73,6 +74,8 @@ class Subscription:
         self._attempt = attempt
         self._wildcard = False
         self._doubtful: set[str] = set()
+        # Names that may yet exist once the cache is complete; a dictionary for its order.
+        self._unknown: dict[str, None] = {}
         self._greeting_due = False
         self._unanswered: dict[str, tuple[Lane, Sent]] = {}
 
@@ -85,7 +88,7 @@ class Subscription:
     @property
     def pending(self) -> int:
         """How many names wait to be sent or answered."""
-        return len(self.additions) + len(self.removals) + len(self.unanswered)
+        return len(self.additions) + len(self.removals) + len(self.unanswered) + len(self._unknown)
 
     @property
     def unanswered(self) -> list[str]:
@@ -129,7 +132,7 @@ class Subscription:
             if name == WILDCARD:
                 self._wildcard = False
                 self._doubtful &= self.names
-                for lost in {*self.known, *self.refused, *self.additions.fresh, *self.removals.fresh} - self.names:
+                for lost in {name for state in self._states for name in state} - self.names:
                     self._forget(lost)
             elif name in self.names:
                 if self._wildcard:
@@ -147,6 +150,12 @@ class Subscription:
             if self.wants(name):
                 self._mark(name, wait)
 
+    def complete(self, wait: Wait) -> None:
+        """Note that what does not exist in the cache does not exist."""
+        unknown, self._unknown = self._unknown, {}
+        for name in unknown:
+            self._mark(name, wait, asked=True)
+
     def refresh(self, names: Iterable[str], wait: Wait) -> None:
         """Send names again that exist and are subscribed to, whatever the proxy has."""
         for name in names:
@@ -162,33 +171,45 @@ class Subscription:
             if resource is None or self.known.get(name) != resource.version:
                 self._mark(name, wait)
 
-    def _mark(self, name: str, wait: Wait) -> None:
+    def _mark(self, name: str, wait: Wait, *, asked: bool = False) -> None:
+        asked |= name in self.names
         held = name in self.known or any(sent.versions.get(name) for _, sent in self._unanswered.values())
         exists = self._cache.get(self.type.url, name) is not None
+        if not exists and not self._cache.is_complete:
+            for lane in (self.additions, self.removals):
+                lane.fresh.pop(name, None)
+            if held or asked:
+                self._unknown[name] = None
+            return
+        self._unknown.pop(name, None)
         lane, other = (self.removals, self.additions) if held and not exists else (self.additions, self.removals)
         # The proxy still lacks what the name waited for in the other lane.
         before = other.fresh.pop(name, None)
-        if held or exists or name in self.names:
+        if held or exists or asked:
             lane.mark(name, wait.merge(before) if before else wait)
         else:
             lane.fresh.pop(name, None)
 
+    @property
+    def _states(self) -> tuple[dict[str, Any], ...]:
+        return self.known, self.refused, self.additions.fresh, self.removals.fresh, self._unknown
+
     def _forget(self, name: str) -> None:
-        for state in (self.known, self.refused, self.additions.fresh, self.removals.fresh):
+        for state in self._states:
             state.pop(name, None)
 
     def _disregard_answers(self, name: str) -> None:
         for _, sent in self._unanswered.values():
             sent.versions.pop(name, None)
 
-    def draft(self, lane: Lane, limit: Moment, nonce: str) -> Draft | None:
-        """Make the next response of a lane from what is older than `limit`, unless an answer is waited for."""
+    def draft(self, lane: Lane, limit: Limit, nonce: str) -> Draft | None:
+        """Make the next response of a lane from what the limit allows, unless an answer is waited for."""
         if self.additions.sent or self.removals.sent:
             return None
         # The second look is for when the fresh names' turn came and none of them needed anything.
         draft = self._draft_suspects(lane, limit) or self._draft_fresh(lane, limit) or self._draft_suspects(lane, limit)
         if draft is None and self._greeting_due and lane is self.additions and not lane.fresh:
-            draft = Draft()
+            draft = Draft() if self._cache.is_complete else None
         if draft:
             self._greeting_due = False
             # Only names and versions are kept until the answer.
@@ -196,8 +217,12 @@ class Subscription:
             self._unanswered[nonce] = lane, lane.sent
         return draft
 
-    def _draft_suspects(self, lane: Lane, limit: Moment) -> Draft | None:
-        while batch := lane.next_suspect(limit):
+    def _needs(self, name: str) -> tuple[str, ...] | None:
+        resource = self._cache.get(self.type.url, name)
+        return resource.needs if resource else None
+
+    def _draft_suspects(self, lane: Lane, limit: Limit) -> Draft | None:
+        while batch := lane.next_suspect(limit, self._needs):
             draft = Draft()
             for name in batch.names:
                 moved_to = next((each for each in (self.additions, self.removals) if name in each.fresh), None)
@@ -210,10 +235,10 @@ class Subscription:
                 return draft
         return None
 
-    def _draft_fresh(self, lane: Lane, limit: Moment) -> Draft | None:
+    def _draft_fresh(self, lane: Lane, limit: Limit) -> Draft | None:
         draft = Draft()
         done = []
-        for name, wait in lane.ready(limit):
+        for name, wait in lane.ready(limit, self._needs):
             if not self._add(draft, name, wait, RESPONSE_LIMIT):
                 break
             done.append(name)
@@ -226,6 +251,8 @@ class Subscription:
         resource = self._cache.get(self.type.url, name)
         version = resource.version if resource else ABSENT
         if self.refused.get(name) == version or (resource and self.known.get(name) == version):
+            return True
+        if resource is None and not self._cache.is_complete:
             return True
         chunks = self._encode(resource) if resource else []
         size = sum(map(len, chunks)) or len(name)

@@ -18,7 +18,7 @@ from envoy_data_plane.envoy.extensions.transport_sockets.tls.v3 import Secret
 
 from ingress_controller.envoy import cluster, secret
 from ingress_controller.envoy.filters import session_jwt
-from ingress_controller.envoy.host import names, retry, scopes
+from ingress_controller.envoy.host import names, references, retry, scopes
 from ingress_controller.envoy.listener import NO_SERVER_NAME, listeners, redirects
 from ingress_controller.envoy.messages import chain_secret, resource_name
 from ingress_controller.envoy.options import Options
@@ -40,12 +40,13 @@ TYPES = (
     ResourceType(CLUSTER, order=0, refreshes=ENDPOINTS),
     ResourceType(ENDPOINTS, order=1, eager=True),
     ResourceType(SECRET, order=2, eager=True),
-    ResourceType(EXTENSION, order=3),
-    ResourceType(LISTENER, order=4),
-    ResourceType(ROUTES, order=5),
-    ResourceType(SCOPE, order=6, retry=retry),
+    ResourceType(EXTENSION, order=3, named=(CLUSTER, ENDPOINTS)),
+    ResourceType(LISTENER, order=4, named=(CLUSTER, ENDPOINTS)),
+    ResourceType(ROUTES, order=5, named=(CLUSTER, ENDPOINTS)),
+    ResourceType(SCOPE, order=6, retry=retry, named=(CLUSTER, ENDPOINTS)),
 )
-"""What Envoy is served, in the order in which things must be there: what is referred to before what refers to it."""
+"""What Envoy is served, in the order in which things must be there: what is referred to before what refers to it. Only
+scopes refer to clusters, and each says to which."""
 
 MESSAGES: Mapping[str, type[betterproto2.Message]] = {
     CLUSTER: Cluster,
@@ -67,6 +68,7 @@ class Encoder:
     def __init__(self, options: Options) -> None:
         self._options = options
         self._hosts: dict[str, Host] = {}
+        self._tunnels: dict[str, tuple[str, ...]] = {}
         self._wildcards: set[str] = set()
         self._chained: Mapping[str, str | None] = {}
 
@@ -77,8 +79,8 @@ class Encoder:
         routes = redirects(self._options)
         return {
             SECRET: {NO_SERVER_NAME: Resource(NO_SERVER_NAME, parts)},
-            EXTENSION: {keys.name: Resource(keys.name, (bytes(keys),))},
-            ROUTES: {routes.name: Resource(routes.name, (bytes(routes),))},
+            EXTENSION: {keys.name: Resource(keys.name, (bytes(keys),), needs=())},
+            ROUTES: {routes.name: Resource(routes.name, (bytes(routes),), needs=())},
             LISTENER: self._listeners(),
         }
 
@@ -101,14 +103,24 @@ class Encoder:
             SCOPE: scopes_of_hosts,
         }
 
+    def chain(self, hosts: Mapping[str, Host | None]) -> Changes:
+        """What changes of the listeners with these hosts, which are to be encoded after that, some at a time."""
+        chained = self._chained
+        listener = self._rechain(hosts)
+        return {SECRET: self._secrets(frozenset(), chained), LISTENER: listener}
+
     def _scopes(self, hosts: Mapping[str, Host | None]) -> dict[str, Resource | None]:
         """The scopes of changed hosts; those that a host had before and has no longer are gone."""
-        before = (self._hosts[name] for name in hosts if name in self._hosts)
-        made: dict[str, Resource | None] = {name: None for host in before for name in names(host)}
-        for host in hosts.values():
-            if host:
-                scopes_of_host = scopes(host, self._options.https.port)
-                made |= {name: Resource(name, parts) for name, parts in scopes_of_host.items()}
+        made: dict[str, Resource | None] = {}
+        for name, host in hosts.items():
+            made |= dict.fromkeys((resource_name(name), *self._tunnels.pop(name, ())))
+            if host is None:
+                continue
+            port = self._options.https.port
+            needs = references(host, port)
+            made |= {scope: Resource(scope, parts, needs[scope]) for scope, parts in scopes(host, port).items()}
+            if tunnels := names(host)[1:]:
+                self._tunnels[name] = tunnels
         return made
 
     def _cluster(self, name: str, upstream: Upstream | None) -> Resource | None:
@@ -159,7 +171,7 @@ class Encoder:
 
     def _listeners(self) -> dict[str, Resource | None]:
         made = listeners(self._options, self._chained)
-        return {listener.name: Resource(listener.name, (bytes(listener),)) for listener in made}
+        return {listener.name: Resource(listener.name, (bytes(listener),), needs=()) for listener in made}
 
 
 def _assignment(name: str, resolved: Endpoints | None) -> Resource | None:

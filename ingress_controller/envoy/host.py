@@ -5,6 +5,8 @@ what changes on a host changes this resource and no other. CONNECT names a host 
 keyed by both.
 """
 
+from collections.abc import Mapping
+
 from envoy_data_plane.envoy.config.core.v3 import Metadata
 from envoy_data_plane.envoy.config.route.v3 import (
     DirectResponseAction,
@@ -24,7 +26,7 @@ from ingress_controller.envoy.encoding import Encoded, encoded, shared
 from ingress_controller.envoy.filters import OFF_BY_HOST, cookie_strip, policy, response_headers, scope_fallback
 from ingress_controller.envoy.messages import resource_name
 from ingress_controller.model.host import OWN_PATHS, Host
-from ingress_controller.model.route import Connect
+from ingress_controller.model.route import Connect, Forward
 
 # Only requests that no upstream has begun to see: endpoints go away a moment before Envoy knows.
 _RETRIES = RetryPolicy(retry_on="connect-failure,refused-stream,reset-before-request", num_retries=2)
@@ -56,6 +58,19 @@ def names(host: Host) -> tuple[str, ...]:
     """The names of a host's resources."""
     ports = (route.path for route in host.routes if isinstance(route.match, Connect))
     return (resource_name(host.name), *(f"{host.name}{port}" for port in ports))
+
+
+def references(host: Host, listener_port: int) -> Mapping[str, tuple[str, ...]]:
+    """The upstreams that each of a host's resources refers to, by the resource's name."""
+    found: dict[str, dict[str, None]] = {name: {} for name in names(host)}
+    for each in host.routes:
+        if isinstance(each.action, Forward):
+            is_tunnel = isinstance(each.match, Connect)
+            if is_tunnel:
+                found[f"{host.name}{each.path}"][each.action.upstream] = None
+            if not is_tunnel or each.match == Connect(listener_port):
+                found[resource_name(host.name)][each.action.upstream] = None
+    return {name: tuple(upstreams) for name, upstreams in found.items()}
 
 
 def _scope(key: str, virtual_host: Encoded) -> Encoded:

@@ -31,7 +31,7 @@ async def replica(kubeconfig: Path, data_dir: Path) -> AsyncIterator[Controller]
         parts = (controller.pipeline.run(), Cluster(api).run(controller.pipeline.offer))
         tasks = [group.create_task(part) for part in parts]
         async with asyncio.timeout(DEADLINE):
-            await controller.pipeline.applied()
+            await controller.pipeline.complete()
         yield controller
         for task in tasks:
             task.cancel()

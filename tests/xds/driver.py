@@ -19,7 +19,7 @@ TYPES = (
     xds.ResourceType(CLUSTER, 0, refreshes=ENDPOINTS),
     xds.ResourceType(ENDPOINTS, 1, eager=True),
     xds.ResourceType(ROUTES, 2),
-    xds.ResourceType(SCOPE, 3, mark_attempt),
+    xds.ResourceType(SCOPE, 3, mark_attempt, named=(CLUSTER, ENDPOINTS)),
 )
 
 

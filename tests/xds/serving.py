@@ -1,6 +1,6 @@
 """An xDS server on a Unix socket, as the tests run it."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -51,10 +51,9 @@ async def serving(
     record: Record,
     *,
     patience: float = 5.0,
-    filled: Callable[[], Awaitable[object]] | None = None,
 ) -> AsyncIterator[xds.Server]:
     """Serve a cache until the block ends; then all streams end too."""
-    server = xds.Server(cache, TYPES, record.refusals.append, record, patience, filled)
+    server = xds.Server(cache, TYPES, record.refusals.append, record, patience)
     listener = grpc.aio.server(options=xds.GRPC_OPTIONS)
     listener.add_insecure_port(f"unix:{socket}")
     server.register(listener)

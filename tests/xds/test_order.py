@@ -3,6 +3,7 @@
 import pytest
 from envoy_data_plane.envoy.service.discovery.v3 import DeltaDiscoveryRequest, DeltaDiscoveryResponse
 
+import xds
 from tests.xds.driver import CLUSTER, ENDPOINTS, ROUTES, SCOPE, TYPES, Driver, make_resources, names
 
 ALL = (CLUSTER, ENDPOINTS, ROUTES, SCOPE)
@@ -163,3 +164,30 @@ def test_who_comes_back_is_sent_the_endpoints_of_a_changed_cluster_again() -> No
     [cluster] = proxy.ask(CLUSTER, versions={"x": "old"})
     [endpoints] = proxy.ask(ENDPOINTS, "x", versions={"x": version})
     assert (names(cluster), names(endpoints)) == (["x"], ["x"])
+
+
+def test_who_says_what_it_needs_waits_for_nothing_else(proxy: Driver) -> None:
+    slow, new = make_resources("slow", "new").values()
+    proxy.cache.update({CLUSTER: {"slow": slow}})
+    [stuck] = proxy.responses()
+    free, bound = (
+        xds.Resource(name, (name.encode(),), needs=(needed,)) for name, needed in (("f", "old"), ("b", "new"))
+    )
+    [scopes] = proxy.update(SCOPE, {"f": free} | make_resources("untold"))
+    assert names(scopes) == ["f"]
+    proxy.cache.update({CLUSTER: {"new": new}, SCOPE: {"b": bound}})
+    assert not proxy.accept(scopes), "its cluster waits for the answer to the one before"
+    [clusters, scopes] = proxy.accept(stuck)
+    assert (names(clusters), names(scopes)) == (["new"], ["untold"])
+    proxy.stream.receive(DeltaDiscoveryRequest(type_url=SCOPE, response_nonce=scopes.nonce))
+    [scopes] = proxy.accept(clusters)
+    assert names(scopes) == ["b"]
+
+
+def test_who_needs_what_is_refused_does_not_wait_for_ever(proxy: Driver) -> None:
+    proxy.cache.update({CLUSTER: make_resources("bad", "good"), SCOPE: {"s": xds.Resource("s", (b"s",), ("bad",))}})
+    [clusters] = proxy.responses()
+    proxy.refuse(clusters)
+    [half] = proxy.responses()
+    proxy.refuse(half)
+    assert types(*proxy.settle()) == [CLUSTER, SCOPE]

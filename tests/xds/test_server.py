@@ -46,19 +46,20 @@ async def test_changes_arrive_and_settle(cache: xds.Cache, socket: Path, record:
         ]
 
 
-async def test_nothing_is_said_from_a_cache_that_is_not_filled_yet(
-    cache: xds.Cache, socket: Path, record: Record
+async def test_proxy_that_comes_back_to_a_partial_cache_is_sent_what_is_there_and_loses_nothing(
+    socket: Path, record: Record
 ) -> None:
-    """A proxy that comes back would lose what it has."""
-    filled, resources = asyncio.Event(), make_resources("a", "b")
-    async with serving(cache, socket, record, filled=filled.wait), connected(socket, "me") as client:
+    cache, resources = xds.Cache(complete=False), make_resources("a", "b")
+    async with serving(cache, socket, record) as server, connected(socket, "me") as client:
         await client.ask(SCOPE, versions={"a": resources["a"].version, "gone": "1"})
-        cache.update({CLUSTER: make_resources("c")})
-        cache.update({SCOPE: resources})
-        filled.set()
+        cache.update({SCOPE: make_resources("b")})
         first = await client.read()
         assert (names(first), first.removed_resources) == (["b"], [])
         await client.accept(first)
+        cache.update({SCOPE: resources})
+        [proxy] = server.proxies()
+        assert proxy.settled == 0
+        cache.complete()
         second = await client.read()
         assert (names(second), second.removed_resources) == ([], ["gone"])
 

@@ -1,6 +1,7 @@
 """Random lives of a stream: at rest the proxy uses exactly what the cache has and the proxy asked for, if it is good.
 
-And, for a proxy that takes everything: at no time does it use a resource without the one that it refers to.
+For a proxy that takes everything: at no time does it use a resource without the one that it refers to. And for one that
+comes back to a server that is still filling its cache: until that is complete, it loses nothing.
 """
 
 from collections import deque
@@ -28,6 +29,7 @@ class Wire(RuleBasedStateMachine):
         super().__init__()
         self.cache = xds.Cache()
         self.client = ModelClient(records_refused=[SCOPE])
+        self.kept: dict[str, set[str]] = {}
         self.connections = 0
         self.connect()
 
@@ -99,7 +101,29 @@ class AnyLife(Wire):
         self.up += self.client.resume()
 
     @rule()
+    def restart_server(self) -> None:
+        self.cache = xds.Cache(complete=False)
+        self.connect()
+        self.up += self.client.resume()
+        self.kept = {type_url: set(holding.in_force) for type_url, holding in self.client.types.items()}
+
+    @precondition(lambda self: not self.cache.is_complete)
+    @rule()
+    def complete(self) -> None:
+        self.cache.complete()
+
+    @invariant()
+    def nothing_is_lost_to_a_partial_cache(self) -> None:
+        if not self.cache.is_complete:
+            for type_url, names in self.kept.items():
+                holding = self.client.types[type_url]
+                names -= {name for name in names if not holding.wants(name)}
+                assert names <= holding.in_force.keys()
+
+    @rule()
     def settle(self) -> None:
+        self.rest()
+        self.cache.complete()
         self.rest()
         assert self.stream.settled == self.cache.transaction
         for type_url, holding in self.client.types.items():
@@ -125,14 +149,19 @@ class Reference(Wire):
         for type_url in (CLUSTER, SCOPE):
             self.up.append(self.client.subscribe(type_url, []))
 
-    @rule(refers=st.dictionaries(names, st.none() | names, max_size=4), content=st.sampled_from("12"))
-    def change(self, refers: Mapping[str, str | None], content: str) -> None:
+    @rule(
+        refers=st.dictionaries(names, st.none() | names, max_size=4), content=st.sampled_from("12"), told=st.booleans()
+    )
+    def change(self, refers: Mapping[str, str | None], content: str, *, told: bool) -> None:
         scopes = self.cache.resources(SCOPE)
         after = {name: scope.parts[0].decode() for name, scope in scopes.items()} | dict(refers)
         needed = {cluster for cluster in after.values() if cluster}
         clusters: dict[str, xds.Resource | None] = dict.fromkeys(self.cache.resources(CLUSTER))
         clusters |= {name: xds.Resource(name, (content.encode(),)) for name in needed}
-        changed = {name: xds.Resource(name, (to.encode(),)) if to else None for name, to in refers.items()}
+        changed = {
+            name: xds.Resource(name, (to.encode(),), needs=(to,) if told else None) if to else None
+            for name, to in refers.items()
+        }
         self.cache.update({SCOPE: changed, CLUSTER: clusters})
 
     @invariant()
