@@ -8,10 +8,10 @@ INSTALLED := $(VENV)/.installed
 SOURCES := ingress_controller xds tests docs examples benchmarks
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check format golden docs tools bench bench-quick clean
+.PHONY: help setup run test check format golden docs tools bench bench-quick bench-requests clean
 
 help: ## Show this help.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(INSTALLED) ## Install the program and everything its tests need into .venv.
 
@@ -53,6 +53,10 @@ bench: setup ## Compare with Contour on a real API server, and write the page ab
 
 bench-quick: setup ## Check in two minutes that a change costs no more with more hosts.
 	$(BIN)/python -m benchmarks.quick
+
+bench-requests: setup ## Compare requests through policy with a bare listener and with an external authorizer.
+	$(MAKE) -C tools request-servers
+	$(BIN)/python -m benchmarks.requests
 
 clean: ## Remove what was installed and built.
 	rm -rf $(VENV) .tools data
